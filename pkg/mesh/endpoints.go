@@ -1,0 +1,84 @@
+package mesh
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// indexSlices groups the slices by Service. The old Endpoints object of a
+// Service counts only where no slice speaks for it, as in Kubernetes itself.
+func (b *builder) indexSlices() {
+	b.slices = make(map[Name][]*SliceInput, len(b.in.Services))
+	for _, s := range b.in.Slices {
+		b.slices[s.Service] = append(b.slices[s.Service], &s)
+	}
+	for name, s := range b.in.Endpoints {
+		if len(b.slices[name]) == 0 {
+			b.slices[name] = append(b.slices[name], &s)
+		}
+	}
+}
+
+// endpoints returns what serves one port of a Service, by address, as
+// kube-proxy sees it: the ready endpoints; when there are none, those that
+// terminate but still serve (KEP-1669).
+func (b *builder) endpoints(service Name, port *ServicePort) []Endpoint {
+	var ready, serving []Endpoint
+	for _, slice := range b.slices[service] {
+		number, ok := slicePort(slice, port)
+		if !ok {
+			continue
+		}
+		for i := range slice.Endpoints {
+			switch e := &slice.Endpoints[i]; {
+			case e.Ready:
+				ready = append(ready, b.endpoint(service, e, number))
+			case e.Serving && e.Terminating:
+				serving = append(serving, b.endpoint(service, e, number))
+			}
+		}
+	}
+	if len(ready) == 0 {
+		ready = serving
+	}
+	slices.SortFunc(ready, func(x, y Endpoint) int { return x.Address.Compare(y.Address) })
+	return slices.CompactFunc(ready, func(x, y Endpoint) bool { return x.Address == y.Address })
+}
+
+// slicePort finds the target port of a Service's port in one slice: they share
+// the name (which may be empty) and the transport.
+func slicePort(slice *SliceInput, port *ServicePort) (uint16, bool) {
+	for _, p := range slice.Ports {
+		if p.Name == port.Name && p.Transport == port.Transport {
+			return p.Number, true
+		}
+	}
+	return 0, false
+}
+
+func (b *builder) endpoint(service Name, e *SliceEndpoint, port uint16) Endpoint {
+	out := Endpoint{Address: netip.AddrPortFrom(e.Address, port), Node: e.Node, Zone: e.Zone}
+	if e.Pod != "" {
+		out.Workload = b.byPod[Name{Namespace: service.Namespace, Name: e.Pod}]
+	}
+	return out
+}
+
+// indexWorkloads collects the live pods that have an address of their own. A
+// pod on the host's network shares its node's address and is nobody by it.
+func (b *builder) indexWorkloads() {
+	b.byPod = make(map[Name]*Workload, len(b.in.Pods))
+	b.workloads = make([]*Workload, 0, len(b.in.Pods))
+	for _, name := range sortedNames(b.in.Pods) {
+		pod := b.in.Pods[name]
+		if pod.Finished || pod.HostNetwork || len(pod.IPs) == 0 {
+			continue
+		}
+		w := &Workload{
+			Name: name, IPs: slices.Clone(pod.IPs), ServiceAccount: pod.ServiceAccount, Node: pod.Node,
+			OwnerKind: pod.OwnerKind, OwnerName: pod.OwnerName, Created: pod.Created,
+		}
+		b.byPod[name] = w
+		b.workloads = append(b.workloads, w)
+	}
+}

@@ -1,0 +1,73 @@
+package mesh
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Mesh is the whole picture: which Services are meshed, where they are reached
+// and by what they are served; who the workloads are; what is wrong. Everything
+// is sorted; nothing in it is edited after Build has returned it.
+type Mesh struct {
+	Services  []*Service  `json:"services"`
+	Workloads []*Workload `json:"workloads"`
+	Problems  []Problem   `json:"problems"`
+}
+
+// Service is one meshed Service.
+type Service struct {
+	Name      Name         `json:"name"`
+	Addresses []netip.Addr `json:"addresses"` // mesh addresses
+	Ports     []*Port      `json:"ports"`     // by number, then transport; those with a listener only
+}
+
+// Port is one port of a meshed Service: where it is listened for and what
+// becomes of its calls.
+type Port struct {
+	Name      string         `json:"name,omitempty"`
+	Number    uint16         `json:"number"`
+	Transport Transport      `json:"transport"`
+	Protocol  Protocol       `json:"protocol"` // of a TCP port
+	Listen    netip.AddrPort `json:"listen"`
+	// Affinity keeps a client's address on one endpoint (sessionAffinity: ClientIP).
+	Affinity bool `json:"affinity,omitempty"`
+	// Endpoints are the Service's own: the ready ones or, when there are none,
+	// the terminating ones that still serve. By address.
+	Endpoints []Endpoint `json:"endpoints"`
+	// Route is the split that stands on the Service, nil for none.
+	Route *Route `json:"route,omitempty"`
+}
+
+// Route sends calls to weighted backends. No backend means that every call is
+// refused.
+type Route struct {
+	Origin   Ref       `json:"origin"` // the object that asks for it
+	Backends []Backend `json:"backends"`
+}
+
+// Backend is one Service behind a Route with its share and its endpoints on the
+// routed port. A weight of 0 takes no traffic.
+type Backend struct {
+	Service   Name       `json:"service"`
+	Weight    int64      `json:"weight"` // relative; thousandths of what the split says
+	Endpoints []Endpoint `json:"endpoints"`
+}
+
+// Endpoint is one address that serves a port.
+type Endpoint struct {
+	Address  netip.AddrPort `json:"address"`
+	Node     string         `json:"node,omitempty"`
+	Zone     string         `json:"zone,omitempty"`
+	Workload *Workload      `json:"-"` // nil where no live pod holds the address
+}
+
+// Workload is a live pod as the mesh sees it.
+type Workload struct {
+	Name           Name         `json:"name"`
+	IPs            []netip.Addr `json:"ips"`
+	ServiceAccount string       `json:"serviceAccount"`
+	Node           string       `json:"node,omitempty"`
+	OwnerKind      string       `json:"ownerKind"` // Deployment, StatefulSet, …; Pod where nothing owns it
+	OwnerName      string       `json:"ownerName"`
+	Created        time.Time    `json:"created"`
+}

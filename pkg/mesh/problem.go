@@ -1,0 +1,41 @@
+package mesh
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Problem is what is wrong with one object, told to its author: as an Event on
+// the object, in /api/problems and in `weft check`.
+type Problem struct {
+	Object Ref `json:"object"`
+	// Reason is a stable word in CamelCase, such as BackendNotFound.
+	Reason string `json:"reason"`
+	// Message says what is wrong and what happens meanwhile, in one sentence.
+	Message string `json:"message"`
+}
+
+// The reasons of the problems that Build finds itself.
+const (
+	BadAnnotation       = "BadAnnotation"       // an annotation has a value that it does not take
+	BackendNotFound     = "BackendNotFound"     // a split names a Service that does not exist
+	BackendPortMissing  = "BackendPortMissing"  // a split's backend lacks a port of the root
+	BackendNoEndpoints  = "BackendNoEndpoints"  // a split's backend with a weight has nothing to serve it
+	RootNotFound        = "RootNotFound"        // a split's root Service does not exist
+	RootForeign         = "RootForeign"         // a split's root lies in another namespace
+	SplitConflict       = "SplitConflict"       // an older split stands on the same root
+	SplitEmpty          = "SplitEmpty"          // no backend of a split can be used
+	AllWeightsZero      = "AllWeightsZero"      // every backend of a split has weight 0
+	MatchesNotApplied   = "MatchesNotApplied"   // a split has matches, which this version does not apply
+	UnsupportedProtocol = "UnsupportedProtocol" // a port speaks neither TCP nor UDP
+	Malformed           = "Malformed"           // an object that cannot be decoded
+)
+
+func (p Problem) compare(o Problem) int {
+	return cmp.Or(p.Object.compare(o.Object), cmp.Compare(p.Reason, o.Reason), cmp.Compare(p.Message, o.Message))
+}
+
+func sortProblems(problems []Problem) []Problem {
+	slices.SortFunc(problems, Problem.compare)
+	return slices.Compact(problems)
+}

@@ -1,0 +1,138 @@
+package mesh
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// splits puts the TrafficSplits on the meshed ports of their roots. Of several
+// on one root the oldest stands (then the first by name); the others are told.
+func (b *builder) splits() {
+	standing := map[Name]Ref{}
+	for _, split := range b.splitsByAge() {
+		b.problems = append(b.problems, split.Problems...)
+		root, ok := b.rootOf(split)
+		if !ok {
+			continue
+		}
+		if len(split.Matches) > 0 {
+			b.problem(split.Ref, MatchesNotApplied, "matches are read but not applied by this version; all calls of %s go to its own endpoints", root)
+			continue
+		}
+		if winner, taken := standing[root]; taken {
+			b.problem(split.Ref, SplitConflict, "%s already splits %s and is older; this split takes no effect", winner, root)
+			continue
+		}
+		standing[root] = split.Ref
+		b.split(root, split)
+	}
+}
+
+func (b *builder) splitsByAge() []*SplitInput {
+	out := make([]*SplitInput, 0, len(b.in.Splits))
+	for _, name := range sortedNames(b.in.Splits) {
+		split := b.in.Splits[name]
+		out = append(out, &split)
+	}
+	slices.SortStableFunc(out, func(x, y *SplitInput) int { return x.Created.Compare(y.Created) })
+	return out
+}
+
+// rootOf resolves spec.service, which may be the Service's name, name.namespace
+// or its full name in the cluster or the mesh. It must lie in the split's namespace.
+func (b *builder) rootOf(split *SplitInput) (Name, bool) {
+	first, rest, qualified := strings.Cut(strings.TrimSuffix(split.Root, "."), ".")
+	root := Name{Namespace: split.Ref.Namespace, Name: first}
+	if namespace, _, _ := strings.Cut(rest, "."); qualified && namespace != split.Ref.Namespace {
+		b.problem(split.Ref, RootForeign, "spec.service %q is not a Service of namespace %s; the split takes no effect", split.Root, split.Ref.Namespace)
+		return Name{}, false
+	}
+	if _, exists := b.in.Services[root]; !exists {
+		b.problem(split.Ref, RootNotFound, "spec.service %q: there is no Service %s; the split takes no effect", split.Root, root)
+		return Name{}, false
+	}
+	return root, true
+}
+
+// split applies one TrafficSplit to every meshed port of its root.
+func (b *builder) split(root Name, split *SplitInput) {
+	if !b.judgeBackends(split) {
+		return
+	}
+	input := b.in.Services[root]
+	for i := range input.Ports {
+		port := &input.Ports[i]
+		meshed, ok := b.ports[portKey{root, port.Number, port.Transport}]
+		if !ok {
+			continue
+		}
+		meshed.Route = b.route(root, split, port)
+	}
+}
+
+// judgeBackends tells what is wrong with a split's backends whatever the port,
+// and whether any of them can be used.
+func (b *builder) judgeBackends(split *SplitInput) bool {
+	found := false
+	for _, backend := range split.Backends {
+		name := Name{Namespace: split.Ref.Namespace, Name: backend.Service}
+		if input, ok := b.in.Services[name]; ok && !input.External {
+			found = true
+			continue
+		}
+		b.problem(split.Ref, BackendNotFound, "backend %q: there is no Service %s to send to; its share goes to the other backends", backend.Service, name)
+	}
+	if !found {
+		b.problem(split.Ref, SplitEmpty, "no backend can be used; calls go to the own endpoints of %q", split.Root)
+	}
+	return found
+}
+
+// route is the split on one port of its root; nil leaves the port to the root's
+// own endpoints. A backend needs the same port number (SMI), its target port is
+// its own. The root as a backend means its own endpoints: a split is never
+// followed by another.
+func (b *builder) route(root Name, split *SplitInput, port *ServicePort) *Route {
+	r := &Route{Origin: split.Ref, Backends: make([]Backend, 0, len(split.Backends))}
+	var written, usable int64
+	for _, from := range split.Backends {
+		written += from.Weight
+		name := Name{Namespace: split.Ref.Namespace, Name: from.Service}
+		backend, ok := b.backend(name, split, port)
+		if !ok {
+			continue
+		}
+		backend.Weight = from.Weight
+		usable += from.Weight
+		r.Backends = append(r.Backends, backend)
+		if from.Weight > 0 && len(backend.Endpoints) == 0 {
+			b.problem(split.Ref, BackendNoEndpoints, "backend %q has no endpoint on port %d; its share goes to the other backends", from.Service, port.Number)
+		}
+	}
+	switch {
+	case written == 0 && len(split.Backends) > 0:
+		b.problem(split.Ref, AllWeightsZero, "every backend has weight 0; calls of %s port %d are refused with 503", root, port.Number)
+		r.Backends = r.Backends[:0]
+	case usable == 0:
+		b.problem(split.Ref, SplitEmpty, "no backend with a weight can be used on port %d; calls go to the own endpoints of %s", port.Number, root)
+		return nil
+	}
+	slices.SortStableFunc(r.Backends, func(x, y Backend) int { return cmp.Compare(x.Service.Name, y.Service.Name) })
+	return r
+}
+
+func (b *builder) backend(name Name, split *SplitInput, port *ServicePort) (Backend, bool) {
+	input, ok := b.in.Services[name]
+	if !ok || input.External {
+		return Backend{}, false
+	}
+	at := slices.IndexFunc(input.Ports, func(p ServicePort) bool {
+		return p.Number == port.Number && p.Transport == port.Transport
+	})
+	if at < 0 {
+		b.problem(split.Ref, BackendPortMissing, "backend %q has no port %d/%s; on that port its share goes to the other backends", name.Name, port.Number, port.Transport)
+		return Backend{}, false
+	}
+	return Backend{Service: name, Endpoints: b.endpoints(name, &input.Ports[at])}, true
+}
