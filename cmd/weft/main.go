@@ -1,0 +1,119 @@
+// Command weft is the whole of Weft in one binary: the node proxy, the
+// controller, a mesh on one machine, and a person's way in. `weft help` lists
+// the commands.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+
+	"github.com/weft-mesh/weft/internal/config"
+)
+
+// version is set by the build (-ldflags -X main.version=…).
+var version = "dev"
+
+// runner is a command's configuration, filled before Run is called. Run writes
+// its results to out; logs go to standard error. It returns when the context
+// ends or its work is done.
+type runner interface {
+	Run(ctx context.Context, out io.Writer) error
+}
+
+// command is one row of `weft help`.
+type command struct {
+	name, does string
+	// make returns a pointer to the command's configuration with its defaults.
+	make func() runner
+}
+
+var commands = []command{
+	{"version", "print the version", func() runner { return &versionCommand{} }},
+}
+
+// The exit statuses of weft.
+const (
+	exitFailed = 1 // the command ran and failed, or a check did not hold
+	exitUsage  = 2 // the command line, environment or file was wrong
+)
+
+// errUsage wraps errors in what was asked rather than in doing it.
+var errUsage = errors.New("usage")
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout)
+	stop()
+	if err == nil {
+		return
+	}
+	fmt.Fprintln(os.Stderr, "weft:", err)
+	if errors.Is(err, errUsage) {
+		os.Exit(exitUsage)
+	}
+	os.Exit(exitFailed)
+}
+
+// run finds the command, fills its configuration and runs it.
+func run(ctx context.Context, args []string, out io.Writer) error {
+	if len(args) == 0 || isHelp(args[0]) {
+		usage(out)
+		return nil
+	}
+	at := slices.IndexFunc(commands, func(c command) bool { return c.name == args[0] })
+	if at < 0 {
+		return usageError("%q is not a command; `weft help` lists them", args[0])
+	}
+	c, args := commands[at], args[1:]
+	configured := c.make()
+	if slices.ContainsFunc(args, isHelp) {
+		fmt.Fprintf(out, "weft %s: %s\n\n", c.name, c.does)
+		config.Help(out, configured)
+		return nil
+	}
+	if err := config.Load(configured, args, os.Environ()); err != nil {
+		return usageError("%w; see `weft %s --help`", err, c.name)
+	}
+	return configured.Run(ctx, out)
+}
+
+func usageError(format string, args ...any) error {
+	return &usageFailure{fmt.Errorf(format, args...)}
+}
+
+// usageFailure is an error that is also errUsage, without saying so in its text.
+type usageFailure struct{ error }
+
+func (u *usageFailure) Is(target error) bool { return target == errUsage }
+func (u *usageFailure) Unwrap() error        { return u.error }
+
+func isHelp(arg string) bool {
+	return slices.Contains([]string{"help", "-h", "--help", "-help"}, arg)
+}
+
+func usage(w io.Writer) {
+	fmt.Fprint(w, "Weft is a service mesh for Kubernetes: one small proxy per node, nothing in the pods.\n\nUsage: weft COMMAND [--flag=value …]\n\n")
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, c := range commands {
+		fmt.Fprintf(table, "  %s\t%s\n", c.name, c.does)
+	}
+	_ = table.Flush() // a failure to write help shows itself
+	fmt.Fprint(w, "\n`weft COMMAND --help` lists a command's options.\n")
+}
+
+// versionCommand prints the version.
+type versionCommand struct{}
+
+// Run prints the version.
+func (*versionCommand) Run(_ context.Context, out io.Writer) error {
+	_, err := fmt.Fprintln(out, strings.TrimSpace("weft "+version))
+	return err
+}

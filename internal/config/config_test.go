@@ -1,0 +1,103 @@
+package config_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/weft-mesh/weft/internal/config"
+)
+
+type sample struct {
+	Manifests  []string `description:"Files."`
+	PortOffset uint16   `description:"Added to every port."`
+	DNS        struct {
+		Address string `description:"Where the DNS server listens."`
+	}
+	Drain struct {
+		Delay time.Duration
+	}
+	Verbose bool
+}
+
+func defaults() *sample {
+	s := &sample{}
+	s.DNS.Address = "127.0.0.1:1053"
+	s.Drain.Delay = 5 * time.Second
+	return s
+}
+
+func TestLaterPlacesWin(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "weft.yaml")
+	if err := os.WriteFile(path, []byte("portOffset: 1\ndns:\n  address: file\ndrain:\n  delay: 1s\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := defaults()
+	err := config.Load(got,
+		[]string{"--configFile", path, "--dns.address=flag", "--manifests", "a,b", "--manifests=c", "--verbose"},
+		[]string{"WEFT_DNS_ADDRESS=env", "WEFT_PORTOFFSET=2", "WEFT_SERVICE_HOST=10.0.0.1", "HOME=/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &sample{Manifests: []string{"a", "b", "c"}, PortOffset: 2, Verbose: true}
+	want.DNS.Address = "flag"
+	want.Drain.Delay = time.Second
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestDefaultsStandWhereNothingIsSaid(t *testing.T) {
+	got := defaults()
+	if err := config.Load(got, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(defaults(), got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAWrongValueNamesTheFlagAndWhatItTakes(t *testing.T) {
+	bad := filepath.Join(t.TempDir(), "bad.yaml")
+	if err := os.WriteFile(bad, []byte("portOffset: [\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		args, environ []string
+		want          []string
+	}{
+		{args: []string{"--portOffset=x"}, want: []string{"--portOffset", "whole number from 0 to 65535"}},
+		{args: []string{"--portOffset", "70000"}, want: []string{"--portOffset", "whole number"}},
+		{environ: []string{"WEFT_DRAIN_DELAY=soon"}, want: []string{"WEFT_DRAIN_DELAY", "--drain.delay", "duration"}},
+		{args: []string{"--verbose=maybe"}, want: []string{"--verbose", "true or false"}},
+		{args: []string{"--colour=red"}, want: []string{"--colour", "no such flag"}},
+		{args: []string{"orders.yaml"}, want: []string{"orders.yaml", "not a flag"}},
+		{args: []string{"--verbose", "orders.yaml"}, want: []string{"orders.yaml", "not a flag"}},
+		{args: []string{"--configFile", "/does/not/exist.yaml"}, want: []string{"--configFile", "/does/not/exist.yaml"}},
+		{args: []string{"--configFile", bad}, want: []string{"--configFile", bad}},
+	} {
+		err := config.Load(defaults(), test.args, test.environ)
+		if err == nil {
+			t.Errorf("%v %v: no error", test.args, test.environ)
+			continue
+		}
+		for _, want := range test.want {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%v %v: error %q lacks %q", test.args, test.environ, err, want)
+			}
+		}
+	}
+}
+
+func TestHelpNamesEveryOptionWithItsDefault(t *testing.T) {
+	var out strings.Builder
+	config.Help(&out, defaults())
+	for _, want := range []string{"--manifests", "--portOffset", "WEFT_PORTOFFSET", "--dns.address", "127.0.0.1:1053", "--drain.delay", "5s", "--configFile"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("help lacks %q:\n%s", want, out.String())
+		}
+	}
+}
