@@ -48,7 +48,7 @@ var imports = map[string][]string{
 	"internal/config": {"github.com/traefik/paerser"},
 	"internal/house":  {},
 	// The image is made of bytes.
-	"internal/image": {},
+	"internal/image/...": {},
 	// The manifests are embedded.
 	"manifests": {},
 	// What runs real things may use everything.

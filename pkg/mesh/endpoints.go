@@ -23,7 +23,12 @@ func (b *builder) indexSlices() {
 // kube-proxy sees it: the ready endpoints; when there are none, those that
 // terminate but still serve (KEP-1669).
 func (b *builder) endpoints(service Name, port *ServicePort) []Endpoint {
-	var ready, serving []Endpoint
+	count := 0
+	for _, slice := range b.slices[service] {
+		count += len(slice.Endpoints)
+	}
+	ready := make([]Endpoint, 0, count)
+	var serving []Endpoint
 	for _, slice := range b.slices[service] {
 		number, ok := slicePort(slice, port)
 		if !ok {
@@ -66,19 +71,25 @@ func (b *builder) endpoint(service Name, e *SliceEndpoint, port uint16) Endpoint
 
 // indexWorkloads collects the live pods that have an address of their own. A
 // pod on the host's network shares its node's address and is nobody by it.
+// Workloads and addresses lie in one block each: there may be 50,000.
 func (b *builder) indexWorkloads() {
 	b.byPod = make(map[Name]*Workload, len(b.in.Pods))
 	b.workloads = make([]*Workload, 0, len(b.in.Pods))
-	for _, name := range sortedNames(b.in.Pods) {
-		pod := b.in.Pods[name]
+	block := make([]Workload, 0, len(b.in.Pods))
+	ips := make([]netip.Addr, 0, len(b.in.Pods))
+	for name, pod := range b.in.Pods {
 		if pod.Finished || pod.HostNetwork || len(pod.IPs) == 0 {
 			continue
 		}
-		w := &Workload{
-			Name: name, IPs: slices.Clone(pod.IPs), ServiceAccount: pod.ServiceAccount, Node: pod.Node,
+		first := len(ips)
+		ips = append(ips, pod.IPs...)
+		block = append(block, Workload{
+			Name: name, IPs: ips[first:len(ips):len(ips)], ServiceAccount: pod.ServiceAccount, Node: pod.Node,
 			OwnerKind: pod.OwnerKind, OwnerName: pod.OwnerName, Created: pod.Created,
-		}
+		})
+		w := &block[len(block)-1]
 		b.byPod[name] = w
 		b.workloads = append(b.workloads, w)
 	}
+	slices.SortFunc(b.workloads, func(x, y *Workload) int { return x.Name.Compare(y.Name) })
 }

@@ -37,10 +37,10 @@ func (n *Name) UnmarshalText(text []byte) error {
 
 // Compare orders Names by namespace, then by name.
 func (n Name) Compare(o Name) int {
-	if c := cmp.Compare(n.Namespace, o.Namespace); c != 0 {
+	if c := strings.Compare(n.Namespace, o.Namespace); c != 0 {
 		return c
 	}
-	return cmp.Compare(n.Name, o.Name)
+	return strings.Compare(n.Name, o.Name)
 }
 
 // Ref names an object of a kind: what a Problem or an Event is told on.
