@@ -35,4 +35,3 @@ func isTerminal(f *os.File) bool {
 }
 
 func defaultLog(format string) logConfig { return logConfig{Level: "info", Format: format} }
-

@@ -1,0 +1,44 @@
+# Weft's everyday commands. `make help` lists them.
+VERSION ?= v0.1.0
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.7.0
+LDFLAGS = -s -w -X main.version=$(VERSION)
+
+.PHONY: build demo test race e2e check image manifests bench help
+
+help: ## list the targets
+	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
+
+build: ## bin/weft for this machine
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/weft ./cmd/weft
+
+demo: build ## watch a canary move, on this machine, without a cluster
+	bin/weft demo
+
+test: ## every test that needs no root (cold: builds Kubernetes and CoreDNS once)
+	go test -timeout 20m ./...
+
+race: ## the packages again under the race detector (needs a C compiler)
+	go test -race -timeout 20m ./pkg/... ./internal/... ./cmd/...
+
+e2e: ## the cluster suite: two real nodes on this machine (root), or the cluster of KUBECONFIG
+	go test -tags e2e -count 1 -v -timeout 45m ./integration/e2e
+
+check: ## format, vet, staticcheck, house rules, generated files, other platforms
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'run gofmt -w on these'; exit 1; }
+	go vet ./...
+	go vet -tags e2e ./integration/...
+	go run $(STATICCHECK) ./...
+	go mod verify
+	go mod tidy -diff
+	go test ./internal/... ./manifests/...
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go build -o /dev/null ./cmd/weft
+	CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 go build -o /dev/null ./cmd/weft
+
+image: ## dist/weft-image.tar for docker load, kind load image-archive, ctr images import
+	go run ./internal/image/build -version $(VERSION) -out dist/weft-image.tar
+
+manifests: ## manifests/install.yaml from the kustomize base
+	go run ./integration/tools/build kubectl kustomize manifests > manifests/install.yaml
+
+bench: ## the benchmarks of the rebuild and of the data plane, on one core
+	go test -run '^$$' -bench . -cpu 1 ./pkg/...
