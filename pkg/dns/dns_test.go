@@ -215,6 +215,23 @@ func TestTheStandardResolverFindsAMeshName(t *testing.T) {
 	}
 }
 
+func TestCloseFreesTheAddress(t *testing.T) {
+	first, err := dns.Listen(dns.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	second, err := dns.Listen(dns.Config{Address: first.Addr().String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestWhatCannotBeServedIsAnError(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -2,6 +2,7 @@ package dns
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -95,6 +96,9 @@ func (s *Server) Addr() netip.AddrPort {
 	address := s.tcp.Addr().(*net.TCPAddr).AddrPort()
 	return netip.AddrPortFrom(address.Addr().Unmap(), address.Port())
 }
+
+// Close closes the sockets of a Server that Serve will not run.
+func (s *Server) Close() error { return errors.Join(s.udp.Close(), s.tcp.Close()) }
 
 // Publish makes the names of a Mesh the ones that are answered. It is safe for
 // concurrent use with Serve; each call raises the serial of the zone.

@@ -1,0 +1,109 @@
+// Package admin is the HTTP API by which a person and the system look at a
+// running Weft:
+//
+//	/livez         200 while the process answers
+//	/readyz        200 when every part is ready, else 503 and which part is not
+//	/metrics       Prometheus text or OpenMetrics
+//	/api/table     what is routed, as JSON (a Table)
+//	/api/problems  what is wrong, as a JSON array of mesh.Problem
+//
+// The node, the controller and local mode serve the same Handler, each with the
+// functions it has. The API only reads.
+package admin
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/weft-mesh/weft/pkg/control"
+	"github.com/weft-mesh/weft/pkg/mesh"
+)
+
+// Config of a Handler. A nil function or Gatherer leaves its path out; without
+// Parts, /readyz is always 200. The functions must be safe for concurrent use.
+type Config struct {
+	// Parts are asked in turn by /readyz.
+	Parts []Part
+	// Metrics is what /metrics shows.
+	Metrics prometheus.Gatherer
+	// Latest is the Snapshot that /api/table shows; nil before the first.
+	Latest func() *control.Snapshot
+	// Problems is what /api/problems shows.
+	Problems func() []mesh.Problem
+}
+
+// Part is something that must be ready before the whole is.
+type Part struct {
+	Name string
+	// Ready returns nil when the part is ready, else why it is not.
+	Ready func() error
+}
+
+// Table is the answer of /api/table.
+type Table struct {
+	Generation uint64          `json:"generation"` // 1 for the first
+	Changes    uint64          `json:"changes"`    // of the sources, in this rebuild
+	Built      time.Time       `json:"built"`
+	Services   []*mesh.Service `json:"services"`
+}
+
+// Handler serves the API.
+func Handler(config Config) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.Handle("GET /readyz", ready(config.Parts))
+	if config.Metrics != nil {
+		mux.Handle("GET /metrics", promhttp.HandlerFor(config.Metrics, promhttp.HandlerOpts{EnableOpenMetrics: true}))
+	}
+	if config.Latest != nil {
+		mux.Handle("GET /api/table", table(config.Latest))
+	}
+	if config.Problems != nil {
+		mux.HandleFunc("GET /api/problems", func(w http.ResponseWriter, _ *http.Request) {
+			writeJSON(w, append([]mesh.Problem{}, config.Problems()...)) // never null
+		})
+	}
+	return mux
+}
+
+func ready(parts []Part) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		status, text := http.StatusOK, "ok\n"
+		for _, part := range parts {
+			if err := part.Ready(); err != nil {
+				if status == http.StatusOK {
+					status, text = http.StatusServiceUnavailable, ""
+				}
+				text += fmt.Sprintf("%s: %v\n", part.Name, err)
+			}
+		}
+		w.WriteHeader(status)
+		fmt.Fprint(w, text)
+	}
+}
+
+func table(latest func() *control.Snapshot) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		s := latest()
+		if s == nil {
+			http.Error(w, "there is no table yet", http.StatusServiceUnavailable)
+			return
+		}
+		writeJSON(w, Table{
+			Generation: s.Generation, Changes: s.Changes, Built: s.Built,
+			Services: append([]*mesh.Service{}, s.Mesh.Services...),
+		})
+	}
+}
+
+func writeJSON(w http.ResponseWriter, value any) {
+	w.Header().Set("Content-Type", "application/json")
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	// The only failure is a client that is gone.
+	_ = encoder.Encode(value)
+}
