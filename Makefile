@@ -38,7 +38,7 @@ image: ## dist/weft-image.tar for docker load, kind load image-archive, ctr imag
 	go run ./internal/image/build -version $(VERSION) -out dist/weft-image.tar
 
 manifests: ## manifests/install.yaml from the kustomize base
-	go run ./integration/tools/build kubectl kustomize manifests > manifests/install.yaml
+	go run -C manifests/verify . -out ../install.yaml ..
 
 bench: ## the benchmarks of the rebuild and of the data plane, on one core
 	go test -run '^$$' -bench . -cpu 1 ./pkg/...

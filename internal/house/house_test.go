@@ -48,7 +48,8 @@ var imports = map[string][]string{
 	"internal/config": {"github.com/traefik/paerser"},
 	"internal/house":  {},
 	// The image is made of bytes.
-	"internal/image/...": {},
+	"internal/image":       {},
+	"internal/image/build": {"./internal/image"},
 	// The manifests are embedded.
 	"manifests": {},
 	// What runs real things may use everything.

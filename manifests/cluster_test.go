@@ -1,0 +1,215 @@
+package manifests_test
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/weft-mesh/weft/integration/testenv"
+)
+
+// clientFor is a client of a test's API server.
+func clientFor(t *testing.T, config *rest.Config) *kubernetes.Clientset {
+	t.Helper()
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// account is a service account of Weft's as a user, and its groups.
+func account(name string) (user string, groups []string) {
+	return "system:serviceaccount:weft:" + name, []string{"system:serviceaccounts", "system:serviceaccounts:weft"}
+}
+
+// apply runs kubectl apply with strict validation and returns what it says. A
+// warning is an error.
+func apply(t *testing.T, api *testenv.APIServer, arguments ...string) string {
+	t.Helper()
+	arguments = append([]string{"apply", "--validate=strict", "--warnings-as-errors"}, arguments...)
+	command := exec.Command(testenv.Tool(t, "kubectl"), arguments...)
+	command.Env = append(command.Environ(), "KUBECONFIG="+api.Kubeconfig("admin", "system:masters"))
+	output, err := command.CombinedOutput()
+	if err != nil {
+		t.Fatalf("kubectl %v: %v\n%s", arguments, err, output)
+	}
+	return string(output)
+}
+
+// One API server for all, since each takes seconds to start.
+func TestOnARealAPIServer(t *testing.T) {
+	api := testenv.StartAPIServer(t)
+	apply(t, api, "-k", ".")
+	t.Run("InstallAddsNothingToTheBase", func(t *testing.T) {
+		if said := apply(t, api, "-f", "install.yaml"); strings.Contains(said, " created\n") {
+			t.Error(said)
+		}
+	})
+	t.Run("ExampleIsTaken", func(t *testing.T) { exampleIsTaken(t, api) })
+	t.Run("PodsAreAdmitted", func(t *testing.T) { podsAreAdmitted(t, api) })
+	t.Run("Rights", func(t *testing.T) { rightsAreWhatIsNeeded(t, api) })
+	t.Run("ControllerWrites", func(t *testing.T) { controllerWrites(t, api) })
+}
+
+// exampleIsTaken waits for the CRD to be served, which takes a moment.
+func exampleIsTaken(t *testing.T, api *testenv.APIServer) {
+	wait := exec.Command(testenv.Tool(t, "kubectl"), "wait", "--for=condition=Established", "--timeout=30s", "crd/trafficsplits.split.smi-spec.io")
+	wait.Env = append(wait.Environ(), "KUBECONFIG="+api.Kubeconfig("admin", "system:masters"))
+	if output, err := wait.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	if said := apply(t, api, "-k", "examples/canary"); !strings.Contains(said, "trafficsplit.split.smi-spec.io/orders created") {
+		t.Error(said)
+	}
+}
+
+// podsAreAdmitted sends each pod through the server's own admission: Pod
+// Security as the namespace's labels ask for, and the priority classes.
+func podsAreAdmitted(t *testing.T, api *testenv.APIServer) {
+	pods := clientFor(t, api.Config()).CoreV1().Pods("weft")
+	dry := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
+	for name, template := range templates(t) {
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: template.Labels}, Spec: template.Spec}
+		admitted, err := pods.Create(t.Context(), pod, dry)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if admitted.Spec.Priority == nil || *admitted.Spec.Priority < 2_000_000_000 {
+			t.Errorf("%s: priority %v", name, admitted.Spec.Priority)
+		}
+		pod.Spec.HostNetwork = true
+		if _, err := pods.Create(t.Context(), pod, dry); err == nil || !strings.Contains(err.Error(), "PodSecurity") {
+			t.Errorf("%s in the host's network: %v; nothing holds the namespace to the standard", name, err)
+		}
+	}
+}
+
+// right is one line of the tables below, "verb group/resource[/subresource]
+// namespace[/name]". The namespace "*" is all of them; a subresource follows
+// the resource after a dot.
+type right string
+
+// attributes is what the line asks the API server.
+func (r right) attributes() *authorizationv1.ResourceAttributes {
+	fields := strings.Fields(string(r))
+	group, resource, _ := strings.Cut(fields[1], "/")
+	resource, subresource, _ := strings.Cut(resource, ".")
+	namespace, name, _ := strings.Cut(fields[2], "/")
+	return &authorizationv1.ResourceAttributes{
+		Verb: fields[0], Group: group, Resource: resource, Subresource: subresource,
+		Namespace: strings.Trim(namespace, "*"), Name: name,
+	}
+}
+
+// reads are what both need of the cluster's objects.
+func reads() []right {
+	var all []right
+	for _, kind := range []string{"/services", "/pods", "discovery.k8s.io/endpointslices", "split.smi-spec.io/trafficsplits"} {
+		for _, verb := range []string{"get", "list", "watch"} {
+			all = append(all, right(verb+" "+kind+" *"))
+		}
+	}
+	return all
+}
+
+// nobodys are rights that nothing of Weft may have.
+func nobodys() []right {
+	return []right{
+		"get /secrets *", "list /secrets *", "get /secrets weft", "get /secrets kube-system", "watch /secrets weft",
+		"create /pods weft", "create /pods.exec *", "get /pods.exec *", "create /pods.portforward *", "get /nodes.proxy *", "patch /nodes *", "get /nodes *",
+		"create /serviceaccounts.token *", "create /serviceaccounts.token weft", "impersonate /users *", "impersonate /serviceaccounts *",
+		"escalate rbac.authorization.k8s.io/clusterroles *", "bind rbac.authorization.k8s.io/clusterroles *", "create rbac.authorization.k8s.io/rolebindings weft",
+		"update /services *", "create /services shop", "delete /services kube-system", "patch discovery.k8s.io/endpointslices shop",
+		"update split.smi-spec.io/trafficsplits *", "delete /namespaces *", "patch /namespaces *", "* */* *",
+		"get /configmaps *", "list /configmaps kube-system", "get /configmaps kube-system/kubeadm-config", "update /configmaps kube-system/extension-apiserver-authentication",
+		"patch apps/deployments *", "patch apps/deployments kube-system/metrics-server", "update apps/deployments kube-system/coredns", "patch apps/daemonsets kube-system/kube-proxy",
+		"patch apps/daemonsets weft/weft-node", "delete /events *", "list /events *",
+	}
+}
+
+// controllers are the rights that only the controller needs.
+func controllers() []right {
+	all := []right{
+		"create /events *", "patch /events *",
+		"create coordination.k8s.io/leases weft", "get coordination.k8s.io/leases weft/weft-controller", "update coordination.k8s.io/leases weft/weft-controller",
+		"get apps/deployments kube-system", "list apps/deployments kube-system", "get apps/daemonsets kube-system", "list apps/daemonsets kube-system",
+		"patch apps/deployments kube-system/coredns",
+	}
+	for _, verb := range []string{"create", "update", "patch", "delete"} {
+		all = append(all, right(verb+" /services weft"), right(verb+" discovery.k8s.io/endpointslices weft"))
+	}
+	for _, name := range []string{"coredns", "coredns-custom", "rke2-coredns-rke2-coredns", "node-local-dns"} {
+		for _, verb := range []string{"get", "update", "patch"} {
+			all = append(all, right(verb+" /configmaps kube-system/"+name))
+		}
+	}
+	return all
+}
+
+// rightsAreWhatIsNeeded asks the API server what each service account may do.
+func rightsAreWhatIsNeeded(t *testing.T, api *testenv.APIServer) {
+	for name, table := range map[string]struct{ may, mayNot []right }{
+		"weft-node":       {may: reads(), mayNot: append(nobodys(), controllers()...)},
+		"weft-controller": {may: append(reads(), controllers()...), mayNot: append(nobodys(), "update coordination.k8s.io/leases weft/other", "update coordination.k8s.io/leases kube-system")},
+	} {
+		user, groups := account(name)
+		reviews := clientFor(t, api.Config()).AuthorizationV1().SubjectAccessReviews()
+		allowed := func(r right) bool {
+			review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+				User: user, Groups: append(groups, "system:authenticated"), ResourceAttributes: r.attributes(),
+			}}
+			answer, err := reviews.Create(t.Context(), review, metav1.CreateOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return answer.Status.Allowed
+		}
+		for _, r := range table.may {
+			if !allowed(r) {
+				t.Errorf("%s may not %s", name, r)
+			}
+		}
+		for _, r := range table.mayNot {
+			if allowed(r) {
+				t.Errorf("%s may %s", name, r)
+			}
+		}
+	}
+}
+
+// controllerWrites has the controller's account write a name slice whose
+// addresses are its own choice. Kubernetes asks for no further right; OpenShift
+// asks for endpointslices/restricted.
+func controllerWrites(t *testing.T, api *testenv.APIServer) {
+	user, groups := account("weft-controller")
+	client := clientFor(t, api.ConfigFor(user, groups...))
+	slices := client.DiscoveryV1().EndpointSlices("weft")
+	host := "orders"
+	slice := &discoveryv1.EndpointSlice{
+		ObjectMeta:  metav1.ObjectMeta{Name: "shop-0", Labels: map[string]string{discoveryv1.LabelServiceName: "shop"}},
+		AddressType: discoveryv1.AddressTypeIPv4,
+		Endpoints:   []discoveryv1.Endpoint{{Addresses: []string{"10.96.4.7"}, Hostname: &host}},
+	}
+	if _, err := slices.Create(t.Context(), slice, metav1.CreateOptions{}); err != nil {
+		t.Error(err)
+	}
+	names := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "shop"}, Spec: corev1.ServiceSpec{ClusterIP: corev1.ClusterIPNone}}
+	if _, err := client.CoreV1().Services("weft").Create(t.Context(), names, metav1.CreateOptions{}); err != nil {
+		t.Error(err)
+	}
+	if err := slices.Delete(t.Context(), slice.Name, metav1.DeleteOptions{}); err != nil {
+		t.Error(err)
+	}
+	if _, err := client.CoreV1().Secrets("weft").List(t.Context(), metav1.ListOptions{}); err == nil {
+		t.Errorf("%s lists secrets", user)
+	}
+}
