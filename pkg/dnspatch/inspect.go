@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"path"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -96,4 +97,20 @@ func (f *corefile) overrideDir(b block) string {
 		}
 	}
 	return ""
+}
+
+// Shadowed are the mesh domains of cfg that a server block of their own, or of
+// a zone above them, answers before the rule of Weft is asked.
+func (i Info) Shadowed(cfg Config) []string {
+	domains, err := cfg.domains()
+	if err != nil {
+		return nil
+	}
+	var shadowed []string
+	for _, d := range domains {
+		if slices.ContainsFunc(i.Zones, func(zone string) bool { return d == zone || strings.HasSuffix(d, "."+zone) }) {
+			shadowed = append(shadowed, d)
+		}
+	}
+	return shadowed
 }

@@ -5,9 +5,11 @@ import (
 	"strings"
 )
 
-// copied are the plugins that the mesh domains' own server block shares with
-// the cluster domain's. Not health: its port can be taken once only.
-var copied = []string{"errors", "cache", "reload", "bind", "forward"}
+// isCopied reports whether the mesh domains' server block takes the plugin over
+// from the cluster domain's. Not health: its port can be taken once only.
+func isCopied(plugin string) bool {
+	return slices.Contains([]string{"errors", "cache", "reload", "bind", "forward"}, plugin)
+}
 
 // ApplyNodeLocal gives the Corefile of node-local-dns with one more server
 // block at its end, which forwards the mesh domains to where the cluster domain
@@ -75,7 +77,7 @@ func (f *corefile) nodeLocalBlock(domains []string, like block, via address) []s
 	}
 	lines := []string{strings.Join(keys, " ") + " {"}
 	for _, d := range f.plugins(like) {
-		if slices.Contains(copied, d.name()) {
+		if isCopied(d.name()) {
 			lines = append(lines, f.indent(like)+f.copyOf(d))
 		}
 	}

@@ -114,3 +114,17 @@ func TestInspect(t *testing.T) {
 		})
 	}
 }
+
+func TestShadowed(t *testing.T) {
+	info, err := Inspect(". {\n kubernetes a.b\n}\nmesh:53 {\n}\nshop.maesh other {\n}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := info.Shadowed(Config{Domains: []string{"mesh", "maesh", "traefik.mesh"}})
+	if d := cmp.Diff([]string{"traefik.mesh", "mesh"}, got); d != "" {
+		t.Errorf("(-want +got)\n%s", d)
+	}
+	if got := info.Shadowed(Config{Domains: []string{"."}}); got != nil {
+		t.Errorf("a wrong config: %q", got)
+	}
+}
