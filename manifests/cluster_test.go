@@ -114,9 +114,7 @@ func (r right) attributes() *authorizationv1.ResourceAttributes {
 func reads() []right {
 	var all []right
 	for _, kind := range []string{"/services", "/pods", "discovery.k8s.io/endpointslices", "split.smi-spec.io/trafficsplits"} {
-		for _, verb := range []string{"get", "list", "watch"} {
-			all = append(all, right(verb+" "+kind+" *"))
-		}
+		all = append(all, right("list "+kind+" *"), right("watch "+kind+" *"))
 	}
 	return all
 }
@@ -125,32 +123,32 @@ func reads() []right {
 func nobodys() []right {
 	return []right{
 		"get /secrets *", "list /secrets *", "get /secrets weft", "get /secrets kube-system", "watch /secrets weft",
-		"create /pods weft", "create /pods.exec *", "get /pods.exec *", "create /pods.portforward *", "get /nodes.proxy *", "patch /nodes *", "get /nodes *",
+		"create /pods weft", "create /pods.exec *", "get /pods.exec *", "create /pods.portforward *", "get /nodes *", "patch /nodes *", "get /nodes.proxy *",
 		"create /serviceaccounts.token *", "create /serviceaccounts.token weft", "impersonate /users *", "impersonate /serviceaccounts *",
 		"escalate rbac.authorization.k8s.io/clusterroles *", "bind rbac.authorization.k8s.io/clusterroles *", "create rbac.authorization.k8s.io/rolebindings weft",
-		"update /services *", "create /services shop", "delete /services kube-system", "patch discovery.k8s.io/endpointslices shop",
+		"update /services *", "create /services shop", "delete /services kube-system", "create discovery.k8s.io/endpointslices shop",
 		"update split.smi-spec.io/trafficsplits *", "delete /namespaces *", "patch /namespaces *", "* */* *",
-		"get /configmaps *", "list /configmaps kube-system", "get /configmaps kube-system/kubeadm-config", "update /configmaps kube-system/extension-apiserver-authentication",
-		"patch apps/deployments *", "patch apps/deployments kube-system/metrics-server", "update apps/deployments kube-system/coredns", "patch apps/daemonsets kube-system/kube-proxy",
-		"patch apps/daemonsets weft/weft-node", "delete /events *", "list /events *",
+		"get /configmaps *", "create /configmaps *", "create /configmaps weft", "list /configmaps kube-system", "delete /configmaps kube-system/coredns",
+		"get /configmaps kube-system/kubeadm-config", "update /configmaps kube-system/extension-apiserver-authentication",
+		"list apps/deployments *", "patch apps/deployments *", "patch apps/deployments kube-system/metrics-server", "update apps/deployments kube-system/coredns",
+		"patch apps/daemonsets kube-system/kube-proxy", "patch apps/daemonsets weft/weft-node", "delete /events *", "list /events *",
 	}
 }
 
 // controllers are the rights that only the controller needs.
 func controllers() []right {
 	all := []right{
-		"create /events *", "patch /events *",
+		"get /services *", "get discovery.k8s.io/endpointslices weft", "create /events *", "patch /events *",
 		"create coordination.k8s.io/leases weft", "get coordination.k8s.io/leases weft/weft-controller", "update coordination.k8s.io/leases weft/weft-controller",
-		"get apps/deployments kube-system", "list apps/deployments kube-system", "get apps/daemonsets kube-system", "list apps/daemonsets kube-system",
-		"patch apps/deployments kube-system/coredns",
+		"create /configmaps kube-system", "list apps/deployments kube-system", "list apps/daemonsets kube-system",
+		"patch apps/deployments kube-system/coredns", "patch apps/deployments kube-system/rke2-coredns-rke2-coredns",
+		"patch apps/daemonsets kube-system/coredns", "patch apps/daemonsets kube-system/node-local-dns",
 	}
-	for _, verb := range []string{"create", "update", "patch", "delete"} {
+	for _, verb := range []string{"create", "update", "delete"} {
 		all = append(all, right(verb+" /services weft"), right(verb+" discovery.k8s.io/endpointslices weft"))
 	}
 	for _, name := range []string{"coredns", "coredns-custom", "rke2-coredns-rke2-coredns", "node-local-dns"} {
-		for _, verb := range []string{"get", "update", "patch"} {
-			all = append(all, right(verb+" /configmaps kube-system/"+name))
-		}
+		all = append(all, right("get /configmaps kube-system/"+name), right("update /configmaps kube-system/"+name))
 	}
 	return all
 }
