@@ -57,7 +57,7 @@ func askMesh(t *testing.T, address string) {
 	t.Helper()
 	ask(t, address, question{name: "orders.shop.mesh.", kind: dns.TypeA, rcode: dns.RcodeSuccess, want: "10.96.7.7"})
 	ask(t, address, question{name: "ORDERS.Shop.mesh.", kind: dns.TypeA, rcode: dns.RcodeSuccess, want: "10.96.7.7"})
-	ask(t, address, question{name: longName+".shop.mesh.", kind: dns.TypeA, rcode: dns.RcodeSuccess, want: "10.96.7.8"})
+	ask(t, address, question{name: longName + ".shop.mesh.", kind: dns.TypeA, rcode: dns.RcodeSuccess, want: "10.96.7.8"})
 	ask(t, address, question{name: "orders.shop.traefik.mesh.", kind: dns.TypeA, rcode: dns.RcodeSuccess, want: "10.96.7.7"})
 	ask(t, address, question{name: "orders.shop.mesh.", kind: dns.TypeAAAA, rcode: dns.RcodeSuccess})
 	ask(t, address, question{name: "unknown.shop.mesh.", kind: dns.TypeA, rcode: dns.RcodeNameError})
