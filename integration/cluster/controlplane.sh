@@ -2,9 +2,9 @@
 
 control_plane_names() { printf '%s\n' etcd kube-apiserver kube-controller-manager kube-scheduler; }
 
-certificates() {
-	local i
-	cd "$state"
+# In a shell of its own, for its folder and for files that are nobody else's.
+certificates() (
+	cd "$state"; umask 077
 	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=kubernetes -keyout ca.key -out ca.crt 2>/dev/null
 	openssl ecparam -name prime256v1 -genkey -noout -out sa.key; openssl ec -in sa.key -pubout -out sa.pub 2>/dev/null
 	certificate apiserver /CN=kube-apiserver "DNS:kubernetes,DNS:kubernetes.default.svc,IP:127.0.0.1,IP:$cp_ip,IP:10.96.0.1"
@@ -14,7 +14,7 @@ certificates() {
 	user kube-scheduler /CN=system:kube-scheduler
 	user kube-proxy /CN=system:kube-proxy
 	for i in $nodes; do user node$i /O=system:nodes/CN=system:node:node$i "DNS:node$i,IP:$(node_ip $i)"; done
-}
+)
 
 # certificate NAME SUBJECT [ALTERNATIVE NAMES]
 certificate() {
@@ -37,15 +37,9 @@ kubeconfig() {
 	END
 }
 
-control_plane_up() {
-	run_on_control_plane etcd
-	forwarder
-	run_on_control_plane kube-apiserver
-	run_on_control_plane kube-controller-manager
-	run_on_control_plane kube-scheduler
-}
+api_ready() { within 60 kubectl get --raw /readyz; }
 
-# run_on_control_plane NAME: the API server is ready when this returns.
+# run_on_control_plane NAME
 run_on_control_plane() {
 	local net="nsenter --net=/run/netns/weft-cp" name=$1
 	local client="--kubeconfig $name.kubeconfig --authentication-kubeconfig $name.kubeconfig --authorization-kubeconfig $name.kubeconfig --leader-elect=false"
@@ -60,8 +54,7 @@ run_on_control_plane() {
 			--service-account-key-file=sa.pub --service-account-signing-key-file=sa.key --service-account-issuer=https://kubernetes.default.svc \
 			--authorization-mode=Node,RBAC --enable-admission-plugins=NodeRestriction --allow-privileged=true --enable-aggregator-routing=true \
 			--proxy-client-cert-file=kubelet-client.crt --proxy-client-key-file=kubelet-client.key --requestheader-client-ca-file=ca.crt --requestheader-allowed-names=apiserver-kubelet-client \
-			--requestheader-username-headers=X-Remote-User --requestheader-group-headers=X-Remote-Group --requestheader-extra-headers-prefix=X-Remote-Extra-
-		within 60 kubectl get --raw /readyz ;;
+			--requestheader-username-headers=X-Remote-User --requestheader-group-headers=X-Remote-Group --requestheader-extra-headers-prefix=X-Remote-Extra- ;;
 	kube-controller-manager)
 		spawn $name $net "$bin/$name" $client --use-service-account-credentials --service-account-private-key-file=sa.key --root-ca-file=ca.crt ;;
 	kube-scheduler) spawn $name $net "$bin/$name" $client ;;

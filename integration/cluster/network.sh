@@ -48,11 +48,3 @@ forwarder() {
 	spawn api-outside socat TCP-LISTEN:"$port",bind=127.0.0.1,reuseaddr,fork UNIX-CONNECT:"$state/api.sock"
 	kubeconfig admin "https://127.0.0.1:$port" >"$state/kubeconfig"
 }
-
-# kill_forwarder: the one process that is in no namespace of ours; its id may
-# be another's by now.
-kill_forwarder() {
-	local pid
-	pid=$(cat "$state/pids/api-outside" 2>/dev/null || echo none)
-	if tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -qF "UNIX-CONNECT:$state/api.sock"; then kill -9 "$pid" || true; fi
-}

@@ -2,7 +2,7 @@
 # containerd, kubelet and kube-proxy. When its first process ends, all of its
 # processes, pods included, and all of its mounts are gone.
 
-# node_up NODE
+# node_up NODE: all that needs no API server yet.
 node_up() {
 	local n=$1 d=$state/$1
 	mkdir -p "$d"
@@ -16,9 +16,6 @@ node_up() {
 	run_on_node "$n" containerd
 	import "$n" "$state/pause.tar"
 	import "$n" "$state/coredns.tar"
-	within 60 kubectl get --raw /readyz
-	run_on_node "$n" kubelet
-	run_on_node "$n" kube-proxy
 }
 
 # in_node NODE COMMAND…: in all of the node's namespaces.
