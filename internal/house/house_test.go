@@ -23,7 +23,7 @@ var imports = map[string][]string{
 	// SMI objects are decoded from unstructured ones.
 	"pkg/smi": {"./pkg/mesh", "k8s.io/apimachinery"},
 	// The edge to Kubernetes: client-go stops here.
-	"pkg/kube": {"./pkg/mesh", "./pkg/smi", "k8s.io/client-go", "k8s.io/api", "k8s.io/apimachinery", "sigs.k8s.io/yaml", "github.com/rs/zerolog", "golang.org/x/sync"},
+	"pkg/kube": {"./pkg/mesh", "./pkg/smi", "k8s.io/client-go", "k8s.io/klog/v2", "k8s.io/api", "k8s.io/apimachinery", "sigs.k8s.io/yaml", "github.com/rs/zerolog", "golang.org/x/sync"},
 	// Writing shadow Services needs the API server, nothing of the data plane.
 	"pkg/shadow": {"./pkg/mesh", "k8s.io/client-go", "k8s.io/api", "k8s.io/apimachinery", "github.com/rs/zerolog", "golang.org/x/sync"},
 	// The Corefile is text in, text out.
