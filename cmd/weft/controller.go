@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	"k8s.io/klog/v2"
 
 	"github.com/weft-mesh/weft/pkg/admin"
 	"github.com/weft-mesh/weft/pkg/control"
@@ -189,7 +190,8 @@ func identity() string {
 // run waits for the Lease and works while it holds it. The Lease is given back
 // when the work has ended, so that no two replicas write at once.
 func (k *controller) run(ctx context.Context) error {
-	electing, resign := context.WithCancel(context.WithoutCancel(ctx))
+	// The elector's own log lines are left out: the callbacks tell who leads.
+	electing, resign := context.WithCancel(klog.NewContext(context.WithoutCancel(ctx), klog.Logger{}))
 	ended := make(chan struct{})
 	go func() { defer close(ended); k.elector.Run(electing) }()
 	defer func() { resign(); <-ended }()
