@@ -25,21 +25,6 @@ func versions(t *testing.T, backends ...string) *process {
 	})
 }
 
-// share calls n times and returns how many answers came from v2.
-func share(t *testing.T, transport http.RoundTripper, n int) (canary int) {
-	t.Helper()
-	for range n {
-		version, err := call(transport)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if version == "v2" {
-			canary++
-		}
-	}
-	return canary
-}
-
 func call(transport http.RoundTripper) (version string, err error) {
 	request, err := http.NewRequest(http.MethodGet, "http://orders.shop.mesh:8080/", nil)
 	if err != nil {
@@ -70,61 +55,91 @@ func (p *process) edit(name, text string) time.Duration {
 
 func TestACanaryMovesUnderLoadAndNoRequestFails(t *testing.T) {
 	p := versions(t, "orders-v1=90", "orders-v2=10")
-	transport := p.transport()
-	load := newLoad(p.transport())
+	load := newLoad(t, p)
+	load.expect(t, "90/10", 10)
 	for _, step := range []struct {
 		first, second string
 		percent       float64
-	}{{"90", "10", 10}, {"50", "50", 50}, {"0", "100", 100}, {"1", "0", 0}, {"1", "2", 66.667}} {
-		text := split("orders", "orders", "orders-v1="+step.first, "orders-v2="+step.second)
-		if step.percent != 10 {
-			p.edit("split.yaml", text)
-		}
-		got := 100 * float64(share(t, transport, 1000)) / 1000
-		if math.Abs(got-step.percent) > 1 {
-			t.Errorf("%s/%s: the canary got %.1f %%", step.first, step.second, got)
-		}
+	}{{"50", "50", 50}, {"0", "100", 100}, {"1", "0", 0}, {"1", "2", 66.667}} {
+		p.edit("split.yaml", split("orders", "orders", "orders-v1="+step.first, "orders-v2="+step.second))
+		load.expect(t, step.first+"/"+step.second, step.percent)
 	}
-	for answer, n := range load.stop() {
-		if answer != "v1" && answer != "v2" {
-			t.Errorf("%d requests under way: %s", n, answer)
-		}
-	}
+	load.stop(t)
 	if problems := p.problems(); len(problems) > 0 {
 		t.Errorf("problems: %v", problems)
 	}
 }
 
-// load is a client that calls without a pause.
+// load is a few clients that call without a pause.
 type load struct {
 	done    chan struct{}
 	running sync.WaitGroup
-	answers map[string]int // version or error
+	mu      sync.Mutex     // guards answers
+	answers map[string]int // by version, or error
 }
 
-func newLoad(transport http.RoundTripper) *load {
+// clients of a load. Each may be one call ahead of a new table.
+const clients = 4
+
+func newLoad(t *testing.T, p *process) *load {
+	t.Helper()
 	l := &load{done: make(chan struct{}), answers: map[string]int{}}
-	l.running.Go(func() {
-		for {
-			select {
-			case <-l.done:
-				return
-			default:
+	for range clients {
+		transport := p.transport()
+		l.running.Go(func() {
+			for {
+				select {
+				case <-l.done:
+					return
+				default:
+					l.count(call(transport))
+				}
 			}
-			answer, err := call(transport)
-			if err != nil {
-				answer = err.Error()
-			}
-			l.answers[answer]++
-		}
-	})
+		})
+	}
 	return l
 }
 
-func (l *load) stop() map[string]int {
+func (l *load) count(answer string, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err != nil {
+		answer = err.Error()
+	}
+	l.answers[answer]++
+}
+
+func (l *load) counts() (first, second int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.answers["v1"], l.answers["v2"]
+}
+
+// expect checks the canary's share of the next 1000 calls.
+func (l *load) expect(t *testing.T, step string, percent float64) {
+	t.Helper()
+	first, second := l.counts()
+	v1, v2 := 0, 0
+	await(t, "1000 more answers", func() bool {
+		v1, v2 = l.counts()
+		v1, v2 = v1-first, v2-second
+		return v1+v2 >= 1000
+	})
+	if got := 100 * float64(v2) / float64(v1+v2); math.Abs(got-percent) > 1 {
+		t.Errorf("%s: the canary got %.1f %%", step, got)
+	}
+}
+
+// stop ends the load. No call may have failed.
+func (l *load) stop(t *testing.T) {
+	t.Helper()
 	close(l.done)
 	l.running.Wait()
-	return l.answers
+	for answer, n := range l.answers {
+		if answer != "v1" && answer != "v2" {
+			t.Errorf("%d calls failed: %s", n, answer)
+		}
+	}
 }
 
 func TestAnEditIsLiveAtOnce(t *testing.T) {

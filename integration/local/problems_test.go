@@ -16,8 +16,7 @@ import (
 
 func TestWhatIsWrongIsToldAndTheRestGoesOn(t *testing.T) {
 	p := versions(t, "orders-v1=1", "orders-v2=1")
-	transport := p.transport()
-	load := newLoad(p.transport())
+	load := newLoad(t, p)
 	none := []string{}
 	for _, test := range []struct {
 		name, text string
@@ -34,7 +33,7 @@ func TestWhatIsWrongIsToldAndTheRestGoesOn(t *testing.T) {
 		{"object that stands twice", split("orders", "orders", "orders-v1=0", "orders-v2=1"),
 			[]string{"TrafficSplit shop/orders Duplicate"}},
 		{"broken YAML", "kind: [Service\n\tname: {",
-			[]string{"File " + filepath.Join(p.dir, "trouble.yaml") + ":2 Malformed"}},
+			[]string{"File " + filepath.Join(p.dir, "trouble.yaml") + ":1 Malformed"}},
 		{"object that cannot be read", strings.Replace(split("odd", "orders", "orders-v1=1"), "weight: 1", "weight: heavy", 1),
 			[]string{"TrafficSplit shop/odd Malformed"}},
 	} {
@@ -52,20 +51,14 @@ func TestWhatIsWrongIsToldAndTheRestGoesOn(t *testing.T) {
 					t.Errorf("%s is not logged", reason)
 				}
 			}
-			if got := share(t, transport, 100); got != 50 {
-				t.Errorf("the canary got %d of 100", got)
-			}
+			load.expect(t, test.name, 50)
 			p.edit("trouble.yaml", "")
 			if diff := cmp.Diff(none, p.problems()); diff != "" {
 				t.Errorf("after the repair: %s", diff)
 			}
 		})
 	}
-	for answer, n := range load.stop() {
-		if answer != "v1" && answer != "v2" {
-			t.Errorf("%d requests meanwhile: %s", n, answer)
-		}
-	}
+	load.stop(t)
 }
 
 func TestABrokenFileDoesNotKeepTheOthersFromStarting(t *testing.T) {
@@ -88,7 +81,9 @@ func TestAdmin(t *testing.T) {
 			t.Errorf("%s: %d %q", path, status, body)
 		}
 	}
-	share(t, p.transport(), 10)
+	if version, err := call(p.transport()); err != nil {
+		t.Errorf("%s %v", version, err)
+	}
 	_, metrics := p.get("/metrics")
 	for _, want := range []string{"weft_table_generation 1\n", "weft_table_age_seconds ", "weft_build_seconds ", "weft_requests_total{", "go_goroutines "} {
 		if !strings.Contains(metrics, want) {
@@ -97,7 +92,7 @@ func TestAdmin(t *testing.T) {
 	}
 }
 
-// weftFails runs weft to its end and returns its exit status and what it said.
+// weftRun runs weft to its end and returns its exit status and what it said.
 func weftRun(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -118,15 +113,12 @@ func TestAWrongCommandLineSaysWhatItTakes(t *testing.T) {
 		want string
 	}{
 		{nil, 2, "--manifests"},
-		{[]string{"--manifests=."}, 2, "--addresses=nowhere: takes a range"},
+		{[]string{"--manifests=.", "--addresses=nowhere"}, 2, "--addresses=nowhere: takes a range"},
 		{[]string{"--manifests=" + absent, "--addresses=127.250.1.0/24"}, 1, absent},
 		{[]string{"--manifests=.", "--addresses=127.250.1.0/24", "--domain=a..b"}, 1, `"a..b" is not a domain name`},
 		{[]string{"--manifests=.", "--portOffset=70000"}, 2, "--portOffset takes a whole number from 0 to 65535"},
 	} {
 		args := append([]string{"local", "--dns.address=127.0.0.1:0", "--admin.address=127.0.0.1:0"}, test.args...)
-		if strings.Contains(test.want, "nowhere") {
-			args = append(args, "--addresses=nowhere")
-		}
 		code, stdout, stderr := weftRun(t, args...)
 		if code != test.code || stdout != "" || !strings.Contains(stderr, test.want) {
 			t.Errorf("%v: exit status %d, %q, %q", test.args, code, stdout, stderr)
@@ -148,19 +140,22 @@ func TestTheDemoEndsByItselfAndIsRight(t *testing.T) {
 	if code != 0 || stderr != "" || strings.Contains(stdout, "\x1b") {
 		t.Fatalf("exit status %d\n%s\n%s", code, stdout, stderr)
 	}
+	requests := map[string]string{
+		"0 v1": "1000", "0 v2": "0", "10 v1": "900", "10 v2": "100",
+		"50 v1": "500", "50 v2": "500", "100 v1": "0", "100 v2": "1000",
+	}
 	rows := 0
-	for _, line := range strings.Split(stdout, "\n") {
+	for line := range strings.Lines(stdout) {
 		fields := strings.Fields(line)
 		if len(fields) < 6 || fields[1] != "%" || fields[2] != "orders.shop.mesh" {
 			continue
 		}
 		rows++
-		percent := map[string]string{"v1": map[string]string{"0": "1000", "10": "900", "50": "500", "100": "0"}[fields[0]], "v2": map[string]string{"0": "0", "10": "100", "50": "500", "100": "1000"}[fields[0]]}[fields[3]]
-		if fields[4] != percent {
-			t.Errorf("%s of 1000 requests, want %s: %s", fields[4], percent, line)
+		if want := requests[fields[0]+" "+fields[3]]; fields[4] != want {
+			t.Errorf("%s of 1000 requests, want %s: %s", fields[4], want, line)
 		}
 	}
-	if rows != 8 || !strings.Contains(stdout, "none failed") {
+	if rows != len(requests) || !strings.Contains(stdout, "none failed") {
 		t.Errorf("%d rows:\n%s", rows, stdout)
 	}
 }
