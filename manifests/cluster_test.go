@@ -139,7 +139,7 @@ func nobodys() []right {
 // controllers are the rights that only the controller needs.
 func controllers() []right {
 	all := []right{
-		"get /services *", "get discovery.k8s.io/endpointslices weft", "create /events *", "patch /events *",
+		"get /services *", "get discovery.k8s.io/endpointslices weft", "create /events *", "get /events *", "update /events *",
 		"create coordination.k8s.io/leases weft", "get coordination.k8s.io/leases weft/weft-controller", "update coordination.k8s.io/leases weft/weft-controller",
 		"create /configmaps kube-system", "list apps/deployments kube-system", "list apps/daemonsets kube-system",
 		"patch apps/deployments kube-system/coredns", "patch apps/deployments kube-system/rke2-coredns-rke2-coredns",

@@ -83,7 +83,7 @@ func (c *controllerCommand) Run(ctx context.Context, _ io.Writer) error {
 	if err != nil {
 		return err
 	}
-	server, err := admin.Listen(c.Admin.Address, admin.Handler(admin.Config{Metrics: k.metrics(), Parts: []admin.Part{
+	server, err := admin.Listen(c.Admin.Address, admin.Handler(admin.Config{Metrics: k.metrics(), Problems: k.board.all, Parts: []admin.Part{
 		{Name: "leader", Ready: k.leaderKnown}, {Name: "shadow Services", Ready: k.written},
 	}}))
 	if err != nil {

@@ -36,7 +36,8 @@ var imports = map[string][]string{
 	"pkg/dns": {"./pkg/mesh", "github.com/miekg/dns", "golang.org/x/sync"},
 	// The admin API shows snapshots.
 	"pkg/admin": {"./pkg/control", "./pkg/mesh", "github.com/prometheus/client_golang"},
-	// Local mode and the demo wire a whole mesh in one process.
+	// The node, local mode and the demo wire a whole mesh in one process.
+	"pkg/node":  {"*"},
 	"pkg/local": {"*"},
 	"pkg/demo":  {"*"},
 	// The data plane never learns that Kubernetes exists.
