@@ -61,7 +61,8 @@ type Node struct {
 	told     map[mesh.Problem]bool // the problems logged and still there; the loop's goroutine has it
 }
 
-// New opens the sockets of the admin API. Nothing is read or served before Run.
+// New opens the sockets of the admin API. Nothing is read or served before Run,
+// which must follow.
 func New(config Config) (*Node, error) {
 	if config.DrainTimeout == 0 {
 		config.DrainTimeout = 5 * time.Second
@@ -75,13 +76,17 @@ func New(config Config) (*Node, error) {
 	if err := telemetry.RegisterPipeline(metrics, n.pipeline); err != nil {
 		return nil, err
 	}
-	n.proxy = nodeproxy.New(nodeproxy.Config{
-		Log: config.Log, Metrics: telemetry.NewProxy(metrics), DrainDelay: config.DrainDelay,
-	})
+	if err := n.listen(metrics); err != nil {
+		return nil, err
+	}
 	n.loop = control.New(control.Config{
 		Sources: []control.Source{config.Source}, Frontends: config.Frontends, Publish: n.publish,
 	})
-	return n, n.listen(metrics)
+	// Last, for from now on only Run can end what it starts.
+	n.proxy = nodeproxy.New(nodeproxy.Config{
+		Log: config.Log, Metrics: telemetry.NewProxy(metrics), DrainDelay: config.DrainDelay,
+	})
+	return n, nil
 }
 
 // listen opens the admin sockets; where one fails, none stays open.
