@@ -28,7 +28,7 @@ func (c *caller) rows(s *step) []row {
 	out := make([]row, 0, len(versions))
 	for _, version := range versions {
 		r := row{percent: s.percent, version: version, of: total, failed: len(s.failed)}
-		if seen := s.versions[version]; seen != nil {
+		if seen := s.versions[version]; seen != nil && len(seen.took) > 0 {
 			r.requests = len(seen.took)
 			sorted := slices.Sorted(slices.Values(seen.took))
 			r.p50, r.p99 = quantile(sorted, 50), quantile(sorted, 99)

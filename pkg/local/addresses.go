@@ -52,7 +52,7 @@ func newAllocator(prefix netip.Prefix, offset uint16, free func(netip.AddrPort, 
 		held: map[mesh.Name]netip.Addr{}, ports: map[sharedPort]uint16{}, nextPort: firstSharedPort,
 	}
 	a.next = a.prefix.Addr()
-	if !a.shared() {
+	if !a.small() {
 		a.next = a.next.Next() // the first address of a range names the range
 	}
 	return a
@@ -130,9 +130,13 @@ func (a *allocator) address(name mesh.Name) (netip.Addr, bool) {
 	return address, true
 }
 
+// small is true of a range of one or two addresses, which has none to spare
+// (RFC 3021).
+func (a *allocator) small() bool { return a.prefix.Bits() >= a.prefix.Addr().BitLen()-1 }
+
 // isLast is true of the broadcast address of an IPv4 range.
 func (a *allocator) isLast(address netip.Addr) bool {
-	return address.Is4() && !a.prefix.Contains(address.Next())
+	return address.Is4() && !a.small() && !a.prefix.Contains(address.Next())
 }
 
 // listens returns the listening address of each port of a Service.

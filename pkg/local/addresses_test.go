@@ -97,7 +97,10 @@ func TestWhatIsNotMeshedGetsNoAddress(t *testing.T) {
 }
 
 func TestIPv6RangesWorkToo(t *testing.T) {
-	expect(t, allocate("fd77::/127", 0), services("a", "b"), "a [fd77::1]:80 80/TCP", "Service shop/b AddressesExhausted")
+	expect(t, allocate("fd77::/127", 0), services("a", "b", "c"),
+		"a [fd77::]:80 80/TCP", "b [fd77::1]:80 80/TCP", "Service shop/c AddressesExhausted")
+	expect(t, allocate("fd77::/126", 0), services("a", "b", "c", "d"),
+		"a [fd77::1]:80 80/TCP", "b [fd77::2]:80 80/TCP", "c [fd77::3]:80 80/TCP", "Service shop/d AddressesExhausted")
 }
 
 func TestOneAddressIsSharedByPort(t *testing.T) {
