@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -252,17 +253,52 @@ func TestClusterSurvives(t *testing.T) {
 func TestClusterTrimsRealObjects(t *testing.T) {
 	api := testenv.StartAPIServer(t)
 	p := watchCluster(t, api)
-	admin := edit(t, api)
-	ctx := t.Context()
-	shadow, err := admin.CoreV1().Services("weft").Create(ctx, &corev1.Service{
+	clusterIP, created := edit(t, api).orders()
+	inDefault := func(n string) mesh.Name { return mesh.Name{Namespace: "default", Name: n} }
+	p.until("all of it", func(in *mesh.Inputs) bool {
+		return len(in.Frontends) == 1 && len(in.Slices[inDefault("orders-1")].Endpoints) == 2 && len(in.Pods[inDefault("orders-a")].IPs) == 1
+	})
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	want := mesh.NewInputs()
+	want.Frontends[inDefault("orders")] = mesh.Frontend{
+		Addresses: []netip.Addr{netip.MustParseAddr(clusterIP)},
+		Ports:     []mesh.FrontendPort{{Number: 80, Listen: netip.MustParseAddrPort("[::]:10017")}},
+	}
+	want.Slices[inDefault("orders-1")] = mesh.SliceInput{
+		Service: inDefault("orders"), Ports: []mesh.SlicePort{{Name: "web", Number: 8080}},
+		Endpoints: []mesh.SliceEndpoint{
+			{Address: netip.MustParseAddr("10.0.0.1"), Ready: true, Serving: true}, {Address: netip.MustParseAddr("10.0.0.2")},
+		},
+	}
+	want.Pods[inDefault("orders-a")] = mesh.PodInput{
+		IPs: []netip.Addr{netip.MustParseAddr("10.0.0.1")}, ServiceAccount: "orders", Node: "n1",
+		OwnerKind: "Pod", OwnerName: "orders-a", Created: created,
+	}
+	// What the API server makes by itself is not this test's.
+	want.Services, want.Slices[inDefault("kubernetes")] = p.in.Services, p.in.Slices[inDefault("kubernetes")]
+	byValue := cmp.Options{
+		cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }),
+	}
+	if diff := cmp.Diff(want, p.in, byValue); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// orders creates a shadow Service, a slice and a pod. It returns the address of
+// the first and the time of the last.
+func (e editor) orders() (clusterIP string, created time.Time) {
+	e.t.Helper()
+	ready, port, web := false, int32(8080), "web"
+	ctx := e.t.Context()
+	shadow, err := e.CoreV1().Services("weft").Create(ctx, &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Name: "orders-1", Labels: map[string]string{mesh.LabelService: "orders", mesh.LabelNamespace: "default"}},
-		Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80, TargetPort: intstrOf(10017)}}},
+		Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80, TargetPort: intstr.FromInt32(10017)}}},
 	}, metav1.CreateOptions{})
 	if err != nil {
-		t.Fatal(err)
+		e.t.Fatal(err)
 	}
-	ready, port, web := false, int32(8080), "web"
-	if _, err := admin.DiscoveryV1().EndpointSlices("default").Create(ctx, &discoveryv1.EndpointSlice{
+	if _, err := e.DiscoveryV1().EndpointSlices("default").Create(ctx, &discoveryv1.EndpointSlice{
 		ObjectMeta:  metav1.ObjectMeta{Name: "orders-1", Labels: map[string]string{discoveryv1.LabelServiceName: "orders"}},
 		AddressType: discoveryv1.AddressTypeIPv4,
 		Ports:       []discoveryv1.EndpointPort{{Name: &web, Port: &port}},
@@ -270,48 +306,20 @@ func TestClusterTrimsRealObjects(t *testing.T) {
 			{Addresses: []string{"10.0.0.1"}}, {Addresses: []string{"10.0.0.2"}, Conditions: discoveryv1.EndpointConditions{Ready: &ready}},
 		},
 	}, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
+		e.t.Fatal(err)
 	}
-	pod, err := admin.CoreV1().Pods("default").Create(ctx, &corev1.Pod{
+	pod, err := e.CoreV1().Pods("default").Create(ctx, &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: "orders-a"},
 		Spec:       corev1.PodSpec{ServiceAccountName: "orders", NodeName: "n1", Containers: []corev1.Container{{Name: "c", Image: "i"}}},
 	}, metav1.CreateOptions{})
 	if err != nil {
-		t.Fatal(err)
+		e.t.Fatal(err)
 	}
 	pod.Status = corev1.PodStatus{Phase: corev1.PodRunning, PodIP: "10.0.0.1", PodIPs: []corev1.PodIP{{IP: "10.0.0.1"}}}
-	if _, err := admin.CoreV1().Pods("default").UpdateStatus(ctx, pod, metav1.UpdateOptions{}); err != nil {
-		t.Fatal(err)
+	if _, err := e.CoreV1().Pods("default").UpdateStatus(ctx, pod, metav1.UpdateOptions{}); err != nil {
+		e.t.Fatal(err)
 	}
-	name := mesh.Name{Namespace: "default", Name: "orders"}
-	p.until("all of it", func(in *mesh.Inputs) bool {
-		return len(in.Frontends) == 1 && len(in.Slices[mesh.Name{Namespace: "default", Name: "orders-1"}].Endpoints) == 2 &&
-			len(in.Pods[mesh.Name{Namespace: "default", Name: "orders-a"}].IPs) == 1
-	})
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	want := mesh.NewInputs()
-	want.Frontends[name] = mesh.Frontend{
-		Addresses: []netip.Addr{netip.MustParseAddr(shadow.Spec.ClusterIP)},
-		Ports:     []mesh.FrontendPort{{Number: 80, Listen: netip.MustParseAddrPort("[::]:10017")}},
-	}
-	want.Slices[mesh.Name{Namespace: "default", Name: "orders-1"}] = mesh.SliceInput{
-		Service: name, Ports: []mesh.SlicePort{{Name: "web", Number: 8080}},
-		Endpoints: []mesh.SliceEndpoint{
-			{Address: netip.MustParseAddr("10.0.0.1"), Ready: true, Serving: true}, {Address: netip.MustParseAddr("10.0.0.2")},
-		},
-	}
-	want.Pods[mesh.Name{Namespace: "default", Name: "orders-a"}] = mesh.PodInput{
-		IPs: []netip.Addr{netip.MustParseAddr("10.0.0.1")}, ServiceAccount: "orders", Node: "n1",
-		OwnerKind: "Pod", OwnerName: "orders-a", Created: pod.CreationTimestamp.UTC(),
-	}
-	want.Services, want.Slices[mesh.Name{Namespace: "default", Name: "kubernetes"}] = p.in.Services, p.in.Slices[mesh.Name{Namespace: "default", Name: "kubernetes"}]
-	byValue := cmp.Options{
-		cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }),
-	}
-	if diff := cmp.Diff(want, p.in, byValue); diff != "" {
-		t.Error(diff)
-	}
+	return shadow.Spec.ClusterIP, pod.CreationTimestamp.UTC()
 }
 
 // TestEventsWithTheControllersRights tells problems as the manifests allow it.

@@ -11,7 +11,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/dynamic"
 
 	"github.com/weft-mesh/weft/integration/testenv"
@@ -20,8 +19,6 @@ import (
 )
 
 const crd = "../../manifests/crds/trafficsplits.yaml"
-
-func intstrOf(n int32) intstr.IntOrString { return intstr.FromInt32(n) }
 
 // splitClient is a client of one version of TrafficSplit in default.
 func splitClient(t *testing.T, api *testenv.APIServer, version string) dynamic.ResourceInterface {
@@ -74,7 +71,7 @@ func TestTrafficSplitsAreKeptAsWritten(t *testing.T) {
 	api := testenv.StartAPIServer(t)
 	kubectl(t, api, "apply", "-f", crd)
 	awaitSplits(t, api)
-	for _, writer := range []struct{ name, version, first, second string }{
+	for _, w := range []writer{
 		{"flagger-linkerd", "v1alpha1",
 			`{"service":"podinfo","backends":[{"service":"podinfo-canary","weight":"0"},{"service":"podinfo-primary","weight":"100"}]}`,
 			`{"service":"podinfo","backends":[{"service":"podinfo-canary","weight":"10"},{"service":"podinfo-primary","weight":"90"}]}`},
@@ -97,31 +94,34 @@ func TestTrafficSplitsAreKeptAsWritten(t *testing.T) {
 			`{"service":"root","backends":[{"service":"a","weight":0.5},{"service":"b","weight":"500m","note":{"kept":true}}],"matches":[{"kind":"HTTPRouteGroup","name":"beta","apiGroup":"specs.smi-spec.io"}],"kept":[1,"x"]}`,
 			`{"service":"root","backends":[{"service":"a","weight":1}],"matches":[]}`},
 	} {
-		t.Run(writer.name, func(t *testing.T) { writeAndRead(t, api, writer.version, writer.name, writer.first, writer.second) })
+		t.Run(w.name, func(t *testing.T) { w.writeAndRead(t, api) })
 	}
 	if got := kubectl(t, api, "get", "ts", "argo-default"); !strings.Contains(got, "SERVICE") || !strings.Contains(got, "stable") {
 		t.Errorf("kubectl get ts: %s", got)
 	}
 }
 
+// writer is a client of one version, and the specs that it writes in turn.
+type writer struct{ name, version, first, second string }
+
 // writeAndRead creates an object, and replaces it as Flagger does (PUT) and as
 // Argo Rollouts does (merge PATCH).
-func writeAndRead(t *testing.T, api *testenv.APIServer, version, name, first, second string) {
-	client, ctx := splitClient(t, api, version), t.Context()
-	stored, err := client.Create(ctx, splitOf(t, version, name, first), metav1.CreateOptions{})
+func (w writer) writeAndRead(t *testing.T, api *testenv.APIServer) {
+	client, ctx := splitClient(t, api, w.version), t.Context()
+	stored, err := client.Create(ctx, splitOf(t, w.version, w.name, w.first), metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	readBack(t, api, name, first)
-	stored.Object["spec"] = splitOf(t, version, name, second).Object["spec"]
+	readBack(t, api, w.name, w.first)
+	stored.Object["spec"] = splitOf(t, w.version, w.name, w.second).Object["spec"]
 	if _, err := client.Update(ctx, stored, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	readBack(t, api, name, second)
-	if _, err := client.Patch(ctx, name, types.MergePatchType, []byte(`{"spec":`+first+`}`), metav1.PatchOptions{}); err != nil {
+	readBack(t, api, w.name, w.second)
+	if _, err := client.Patch(ctx, w.name, types.MergePatchType, []byte(`{"spec":`+w.first+`}`), metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	readBack(t, api, name, first)
+	readBack(t, api, w.name, w.first)
 }
 
 // readBack reads the object in every version; all of them decode.
