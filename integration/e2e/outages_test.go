@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/weft-mesh/weft/pkg/dnspatch"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -114,13 +115,9 @@ func testCorefileOverwritten(c *cluster) {
 		c.Fatal(err)
 	}
 	patched := corefile.Data["Corefile"]
-	var plain []string
-	for line := range strings.Lines(patched) {
-		if !strings.Contains(line, "weft") {
-			plain = append(plain, line)
-		}
+	if corefile.Data["Corefile"], err = dnspatch.Remove(patched); err != nil {
+		c.Fatal(err)
 	}
-	corefile.Data["Corefile"] = strings.Join(plain, "")
 	if _, err := maps.Update(ctx, corefile, metav1.UpdateOptions{}); err != nil {
 		c.Fatal(err)
 	}
