@@ -78,9 +78,6 @@ func (t *trimmer) service(ref mesh.Ref, s *corev1.Service) (piece, error) {
 		External: s.Spec.Type == corev1.ServiceTypeExternalName,
 		Affinity: s.Spec.SessionAffinity == corev1.ServiceAffinityClientIP,
 	}
-	for _, family := range s.Spec.IPFamilies {
-		input.Families = append(input.Families, mesh.Family(t.names.of(string(family))))
-	}
 	for name, value := range s.Annotations {
 		if strings.HasPrefix(name, annotationPrefix) {
 			if input.Annotations == nil {
