@@ -1,12 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io"
 	"os"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -262,15 +260,4 @@ func (k *controller) written() error {
 		return errors.New("the first pass is not done")
 	}
 	return nil
-}
-
-// compareProblems orders problems by object, then by what they say.
-func compareProblems(x, y mesh.Problem) int {
-	return cmp.Or(cmp.Compare(x.Object.String(), y.Object.String()), cmp.Compare(x.Reason, y.Reason), cmp.Compare(x.Message, y.Message))
-}
-
-// uniqueProblems sorts problems and leaves out what is told twice.
-func uniqueProblems(problems []mesh.Problem) []mesh.Problem {
-	slices.SortFunc(problems, compareProblems)
-	return slices.Compact(problems)
 }
