@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -12,7 +13,6 @@ import (
 	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/uuid"
-	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"k8s.io/klog/v2"
@@ -96,21 +96,10 @@ func (c *controllerCommand) Run(ctx context.Context, _ io.Writer) error {
 
 // check finds values that would fail later, where nobody sees it.
 func (c *controllerCommand) check() error {
-	if len(validation.IsDNS1123Label(c.Namespace)) > 0 {
-		return usageError("--namespace=%s: takes the name of a namespace", c.Namespace)
-	}
-	domains := map[string][]string{"domain": {c.Domain}, "aliases": c.Aliases}
-	if c.ClusterDomain != "" {
-		domains["clusterDomain"] = []string{c.ClusterDomain}
-	}
-	for flag, values := range domains {
-		for _, value := range values {
-			if len(validation.IsDNS1123Subdomain(value)) > 0 {
-				return usageError("--%s=%s: takes a DNS name such as mesh or cluster.local", flag, value)
-			}
-		}
-	}
-	return nil
+	return cmp.Or(
+		checkNamespace(c.Namespace), checkDomains("domain", c.Domain), checkDomains("aliases", c.Aliases...),
+		checkClusterDomain(c.ClusterDomain), checkAddress("admin.address", c.Admin.Address),
+	)
 }
 
 // The Lease: how long others wait for a leader that is silent, how long the

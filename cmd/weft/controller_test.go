@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -218,14 +217,4 @@ func steal(t *testing.T, client kubernetes.Interface) {
 		_, err = leases.Update(t.Context(), lease, metav1.UpdateOptions{})
 		return err == nil
 	})
-}
-
-func TestControllerRefusesWrongValues(t *testing.T) {
-	for _, arg := range []string{"--namespace=We", "--domain=", "--aliases=traefik.mesh,_", "--clusterDomain=a..b", "--log.level=loud"} {
-		err := run(t.Context(), []string{"controller", arg}, io.Discard)
-		flag, _, _ := strings.Cut(arg, "=")
-		if !errors.Is(err, errUsage) || !strings.Contains(fmt.Sprint(err), flag) {
-			t.Errorf("%s: %v", arg, err)
-		}
-	}
 }
