@@ -90,7 +90,7 @@ func testAPIServerStopped(c *cluster) {
 	})
 	c.applyText(split(100, 0))
 	for _, a := range c.callers() {
-		// The watches come back with a backoff of at most half a minute.
+		// The watches come back after a pause of a few seconds.
 		c.eventually(time.Minute, func() error { return share(a, 0, 20, 0) })
 	}
 }
