@@ -174,7 +174,7 @@ func recordOf(shadow *corev1.Service) iter.Seq2[portKey, uint16] {
 		}
 		for i := range shadow.Spec.Ports {
 			p := &shadow.Spec.Ports[i]
-			transport, _ := transportOf(p)
+			transport, _ := mesh.ParseTransport(string(p.Protocol))
 			key := portKey{service: source, number: uint16(p.Port), transport: transport}
 			if !yield(key, uint16(p.TargetPort.IntValue())) {
 				return
