@@ -14,11 +14,11 @@ import (
 )
 
 // dnsOf is a cluster whose CoreDNS reads a Corefile.
-func dnsOf(corefile string) *clients {
+func dnsOf(text string) *clients {
 	return &clients{typed: fake.NewClientset(
 		&corev1.ConfigMap{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "coredns"},
-			Data:       map[string]string{"Corefile": corefile},
+			Data:       map[string]string{"Corefile": text},
 		},
 		&appsv1.Deployment{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "coredns", Labels: map[string]string{"k8s-app": "kube-dns"}},
@@ -38,7 +38,7 @@ func dnsOf(corefile string) *clients {
 // The check must be told what the controller was told, or it calls a whole DNS
 // broken.
 func TestCheckOfDNSFollowsTheControllersOptions(t *testing.T) {
-	k := dnsOf(".:53 {\n    kubernetes cluster.local\n    reload\n}\n")
+	k := dnsOf(corefile)
 	patcher := cluster.New(cluster.Config{Client: k.typed, Names: dnspatch.Config{
 		Domains: []string{"test", "traefik.test"}, ClusterDomain: "west.example",
 	}})
