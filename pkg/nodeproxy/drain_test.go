@@ -21,7 +21,7 @@ import (
 // while the proxy drains. When its listener is closed they go elsewhere, as
 // kube-proxy would send them.
 func TestDrainLosesNoRequest(t *testing.T) {
-	for _, http2 := range []bool{false, true} {
+	each(t, []bool{false, true}, func(t *testing.T, http2 bool) {
 		origin := backend(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "ok") })
 		leaving := newWorld(t, nodeproxy.Config{DrainDelay: 200 * time.Millisecond})
 		staying := newWorld(t, nodeproxy.Config{})
@@ -45,7 +45,7 @@ func TestDrainLosesNoRequest(t *testing.T) {
 				for ctx.Err() == nil {
 					res, err := c.Post("http://orders.shop.mesh", "text/plain", nil)
 					if err != nil {
-						t.Errorf("HTTP/2 %v: a request was lost: %v", http2, err)
+						t.Errorf("a request was lost: %v", err)
 						return
 					}
 					_, _ = io.Copy(io.Discard, res.Body)
@@ -66,7 +66,7 @@ func TestDrainLosesNoRequest(t *testing.T) {
 		eventually(t, "the clients go on elsewhere", func() bool { return done.Load() > before+20 })
 		stop()
 		wg.Wait()
-	}
+	})
 }
 
 // TestDrainSaysGoodbye: each HTTP/1 answer is the last of its connection, also
@@ -190,13 +190,13 @@ func TestDrainResetsWhatIsLeft(t *testing.T) {
 // TestDrainClosesIdleConnections: a client that keeps a connection and says
 // nothing does not hold up the drain.
 func TestDrainClosesIdleConnections(t *testing.T) {
-	for _, http2 := range []bool{false, true} {
+	each(t, []bool{false, true}, func(t *testing.T, http2 bool) {
 		w := newWorld(t, nodeproxy.Config{})
 		at := w.service("orders", "http", backend(t, func(http.ResponseWriter, *http.Request) {}))
 		w.publish()
 		get(t, client(t, http2), "http://"+at)
 		w.drain(10 * time.Second)
-	}
+	})
 }
 
 // framer speaks HTTP/2 by hand.

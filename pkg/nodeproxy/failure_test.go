@@ -109,7 +109,7 @@ func TestARefusalSpeaksGRPC(t *testing.T) {
 // TestADeadEndpointIsPassedOver: nothing was delivered, so also a POST goes to
 // another endpoint, with its body.
 func TestADeadEndpointIsPassedOver(t *testing.T) {
-	for _, http2 := range []bool{false, true} {
+	each(t, []bool{false, true}, func(t *testing.T, http2 bool) {
 		w := newWorld(t, nodeproxy.Config{})
 		alive := backend(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) })
 		at := w.service("orders", "http", closedPort(t), alive, closedPort(t))
@@ -126,7 +126,7 @@ func TestADeadEndpointIsPassedOver(t *testing.T) {
 				t.Fatalf("HTTP/2 %v: got %d %q", http2, res.StatusCode, content)
 			}
 		}
-	}
+	})
 }
 
 // TestAConnectionThatDiedIsReplaced: an endpoint that closes after each answer
@@ -148,7 +148,7 @@ func TestAConnectionThatDiedIsReplaced(t *testing.T) {
 }
 
 func TestAnEndpointThatDiesMidBody(t *testing.T) {
-	for _, http2 := range []bool{false, true} {
+	each(t, []bool{false, true}, func(t *testing.T, http2 bool) {
 		w := newWorld(t, nodeproxy.Config{})
 		at := w.service("orders", "http", backend(t, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Length", "100")
@@ -169,14 +169,14 @@ func TestAnEndpointThatDiesMidBody(t *testing.T) {
 		eventually(t, "the break is counted", func() bool {
 			return w.count("weft_refusals_total", map[string]string{"reason": "upstream-reset"}) == 1
 		})
-	}
+	})
 }
 
 // TestAClientThatLeaves cancels the endpoint's work, while it uploads and while
 // it waits.
 func TestAClientThatLeaves(t *testing.T) {
-	for name, body := range map[string]bool{"mid-upload": true, "waiting": false} {
-		for _, http2 := range []bool{false, true} {
+	each(t, []string{"mid-upload", "waiting"}, func(t *testing.T, name string) {
+		each(t, []bool{false, true}, func(t *testing.T, http2 bool) {
 			w := newWorld(t, nodeproxy.Config{})
 			arrived, cancelled := make(chan struct{}), make(chan struct{})
 			at := w.service("orders", "http", backend(t, func(w http.ResponseWriter, r *http.Request) {
@@ -191,7 +191,7 @@ func TestAClientThatLeaves(t *testing.T) {
 			ctx, leave := context.WithCancel(context.Background())
 			var content io.Reader
 			in, feed := io.Pipe()
-			if body {
+			if name == "mid-upload" {
 				go func() { _, _ = io.WriteString(feed, "abc") }()
 				content = in
 			}
@@ -209,8 +209,8 @@ func TestAClientThatLeaves(t *testing.T) {
 			eventually(t, name+" is counted as 499", func() bool {
 				return w.count("weft_requests_total", map[string]string{"response_code": "499"}) == 1
 			})
-		}
-	}
+		})
+	})
 }
 
 func TestManyClientsThatLeave(t *testing.T) {

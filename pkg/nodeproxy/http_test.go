@@ -157,7 +157,7 @@ func TestRefusedRequests(t *testing.T) {
 }
 
 func TestStreamingBothWays(t *testing.T) {
-	for _, http2 := range []bool{false, true} {
+	each(t, []bool{false, true}, func(t *testing.T, http2 bool) {
 		w := newWorld(t, nodeproxy.Config{})
 		at := w.service("orders", "http", backend(t, func(w http.ResponseWriter, r *http.Request) {
 			_ = http.NewResponseController(w).EnableFullDuplex()
@@ -189,11 +189,11 @@ func TestStreamingBothWays(t *testing.T) {
 		_ = feed.Close()
 		_, _ = io.Copy(io.Discard, res.Body)
 		_ = res.Body.Close()
-	}
+	})
 }
 
 func TestTrailersBothWays(t *testing.T) {
-	for _, http2 := range []bool{false, true} {
+	each(t, []bool{false, true}, func(t *testing.T, http2 bool) {
 		w := newWorld(t, nodeproxy.Config{})
 		at := w.service("orders", "http", backend(t, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Trailer", "X-Known")
@@ -214,12 +214,12 @@ func TestTrailersBothWays(t *testing.T) {
 		if string(content) != "abc" || res.Trailer.Get("X-Known") != "3" || res.Trailer.Get("X-Late") != "late" {
 			t.Errorf("HTTP/2 %v: body %q, trailers %v", http2, content, res.Trailer)
 		}
-	}
+	})
 }
 
 func TestLargeBodies(t *testing.T) {
 	body := bytes.Repeat([]byte("0123456789abcdef"), 1<<16) // 1 MiB
-	for _, http2 := range []bool{false, true} {
+	each(t, []bool{false, true}, func(t *testing.T, http2 bool) {
 		w := newWorld(t, nodeproxy.Config{})
 		at := w.service("orders", "http", backend(t, func(w http.ResponseWriter, r *http.Request) {
 			content, _ := io.ReadAll(r.Body)
@@ -235,7 +235,7 @@ func TestLargeBodies(t *testing.T) {
 		if err != nil || !bytes.Equal(got, body) {
 			t.Errorf("HTTP/2 %v: %d bytes came back, %v", http2, len(got), err)
 		}
-	}
+	})
 }
 
 func TestEarlyHintsAndContinue(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 // TestTableSwapsLoseNothing: endpoints come and go under load, and so do other
 // ports, a Table every few requests.
 func TestTableSwapsLoseNothing(t *testing.T) {
-	for _, http2 := range []bool{false, true} {
+	each(t, []bool{false, true}, func(t *testing.T, http2 bool) {
 		w := newWorld(t, nodeproxy.Config{})
 		var origins []string
 		for range 4 {
@@ -52,7 +52,7 @@ func TestTableSwapsLoseNothing(t *testing.T) {
 		}
 		stop()
 		wg.Wait()
-	}
+	})
 }
 
 // TestACanaryIsExact: 90/10 over real requests, one by one and at once, and
@@ -142,8 +142,23 @@ func TestAnAddressInUse(t *testing.T) {
 	}
 }
 
+// TestTwoServicesOnOneAddress: one has it, the other is told.
+func TestTwoServicesOnOneAddress(t *testing.T) {
+	w := newWorld(t, nodeproxy.Config{})
+	at := w.service("a", "http", backend(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "a") }))
+	w.service("b", "http", closedPort(t))
+	w.Frontends[shop("b")] = w.Frontends[shop("a")]
+	w.proxy.Publish(route.Compile(mesh.Build(w.Inputs)))
+	if problems := w.proxy.Problems(); len(problems) != 1 || problems[0].Object.Name != "b" {
+		t.Errorf("problems %v", problems)
+	}
+	if _, got := get(t, client(t, false), "http://"+at); got != "a" {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestIdleConnectionsOfGoneEndpointsAreClosed(t *testing.T) {
-	for _, http2 := range []bool{false, true} {
+	each(t, []bool{false, true}, func(t *testing.T, http2 bool) {
 		w := newWorld(t, nodeproxy.Config{})
 		var open atomic.Int32
 		origin := tracked(t, &open)
@@ -156,7 +171,7 @@ func TestIdleConnectionsOfGoneEndpointsAreClosed(t *testing.T) {
 		w.endpoints(mesh.TCP, "orders")
 		w.publish()
 		eventually(t, "the idle connection is closed", func() bool { return open.Load() == 0 })
-	}
+	})
 }
 
 // tracked is a backend that counts its open connections.

@@ -5,8 +5,10 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,7 +23,7 @@ import (
 func echo(c *net.TCPConn) { _, _ = io.Copy(c, c) }
 
 func TestTCPHalfCloseByTheClient(t *testing.T) {
-	for _, protocol := range []string{"tcp", ""} {
+	each(t, []string{"tcp", ""}, func(t *testing.T, protocol string) {
 		w := newWorld(t, nodeproxy.Config{})
 		at := w.service("db", protocol, tcpBackend(t, func(c *net.TCPConn) {
 			content, _ := io.ReadAll(c) // needs the client's end
@@ -36,11 +38,11 @@ func TestTCPHalfCloseByTheClient(t *testing.T) {
 		if got, err := io.ReadAll(c); err != nil || string(got) != "\x00HELLO" {
 			t.Errorf("protocol %q: got %q, %v", protocol, got, err)
 		}
-	}
+	})
 }
 
 func TestTCPHalfCloseByTheServer(t *testing.T) {
-	for _, protocol := range []string{"tcp", ""} {
+	each(t, []string{"tcp", ""}, func(t *testing.T, protocol string) {
 		heard := make(chan string, 1)
 		w := newWorld(t, nodeproxy.Config{})
 		at := w.service("db", protocol, tcpBackend(t, func(c *net.TCPConn) {
@@ -59,11 +61,11 @@ func TestTCPHalfCloseByTheServer(t *testing.T) {
 		if got := <-heard; got != "still here" {
 			t.Errorf("protocol %q: the server heard %q", protocol, got)
 		}
-	}
+	})
 }
 
 func TestTCPManyBytesBothWays(t *testing.T) {
-	for _, idle := range []time.Duration{0, time.Minute} {
+	each(t, []time.Duration{0, time.Minute}, func(t *testing.T, idle time.Duration) {
 		w := newWorld(t, nodeproxy.Config{TCPIdleTimeout: idle})
 		at := w.service("db", "tcp", tcpBackend(t, echo))
 		w.publish()
@@ -83,7 +85,7 @@ func TestTCPManyBytesBothWays(t *testing.T) {
 			return w.count("weft_tcp_received_bytes_total", labels) == n && w.count("weft_tcp_sent_bytes_total", labels) == n &&
 				w.count("weft_tcp_connections_total", labels) == 1 && w.count("weft_tcp_connections_open", labels) == 0
 		})
-	}
+	})
 }
 
 func TestTCPIdleTimeout(t *testing.T) {
@@ -125,9 +127,10 @@ func TestTCPResetIsPassedOn(t *testing.T) {
 }
 
 func TestTCPRefusalsAreResets(t *testing.T) {
-	for reason, endpoints := range map[string][]string{"no-endpoints": nil, "connect-failed": {closedPort(t)}} {
+	endpoints := map[string][]string{"no-endpoints": nil, "connect-failed": {closedPort(t)}}
+	each(t, slices.Collect(maps.Keys(endpoints)), func(t *testing.T, reason string) {
 		w := newWorld(t, nodeproxy.Config{})
-		at := w.service("db", "tcp", endpoints...)
+		at := w.service("db", "tcp", endpoints[reason]...)
 		w.publish()
 		c, err := net.Dial("tcp", at)
 		if err == nil {
@@ -140,7 +143,7 @@ func TestTCPRefusalsAreResets(t *testing.T) {
 		eventually(t, reason+" is counted", func() bool {
 			return w.count("weft_refusals_total", map[string]string{"reason": reason}) == 1
 		})
-	}
+	})
 }
 
 func TestTCPTriesOtherEndpoints(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 )
 
 func TestWebSocket(t *testing.T) {
-	for _, protocol := range []string{"http", "kubernetes.io/ws", ""} {
+	each(t, []string{"http", "kubernetes.io/ws", ""}, func(t *testing.T, protocol string) {
 		w := newWorld(t, nodeproxy.Config{})
 		at := w.service("chat", protocol, backend(t, func(w http.ResponseWriter, r *http.Request) {
 			c, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true, Subprotocols: []string{"chat"}})
@@ -58,7 +58,7 @@ func TestWebSocket(t *testing.T) {
 		eventually(t, "the upgrade is counted", func() bool {
 			return w.count("weft_requests_total", map[string]string{"response_code": "101"}) == 1
 		})
-	}
+	})
 }
 
 // upgrader answers an upgrade, then serves the connection.

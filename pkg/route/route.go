@@ -76,7 +76,7 @@ func Compile(m *mesh.Mesh) *Table {
 			t.ports = append(t.ports, compilePort(s.Name, p))
 		}
 	}
-	slices.SortFunc(t.ports, func(p, q *Port) int {
+	slices.SortStableFunc(t.ports, func(p, q *Port) int {
 		if c := p.Listen.Compare(q.Listen); c != 0 {
 			return c
 		}

@@ -96,7 +96,7 @@ func (x *exchange) refuse(reason upstream.Reason, what string) {
 	x.engine.config.Log.Debug().Str("reason", string(reason)).Str("service", where).Stringer("client", x.client).Msg(what)
 	h := x.out.Header()
 	h.Set("Weft-Reason", string(reason))
-	if reason == upstream.MethodRefused || reason == upstream.NoRoute || reason == upstream.BadRequest {
+	if reason == upstream.NoRoute || x.in.ProtoMajor == 1 && (reason == upstream.MethodRefused || reason == upstream.BadRequest) {
 		h.Set("Connection", "close")
 	}
 	if isGRPC(x.in) {
