@@ -3,7 +3,6 @@ package nodeproxy
 import (
 	"context"
 	"net"
-	"runtime/debug"
 
 	"github.com/weft-mesh/weft/pkg/nodeproxy/l4"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
@@ -21,11 +20,7 @@ func (p *Proxy) openUDP(key upstream.Key) (*listener, error) {
 		Idle: p.config.UDPIdleTimeout, Most: p.config.UDPSessions,
 	}
 	p.running.Go(func() {
-		defer func() {
-			if fault := recover(); fault != nil {
-				p.config.Log.Error().Interface("panic", fault).Bytes("stack", debug.Stack()).Msg("a UDP port failed by a fault of the proxy")
-			}
-		}()
+		defer l4.Guard(p.config.Log, "a UDP port")
 		relay.Serve()
 	})
 	return &listener{close: func() { _ = c.Close() }}, nil

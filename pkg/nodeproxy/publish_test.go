@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -139,6 +140,21 @@ func TestAnAddressInUse(t *testing.T) {
 	}
 	if n := w.count("weft_listeners", map[string]string{"transport": "TCP"}); n != 2 {
 		t.Errorf("%v listeners are counted", n)
+	}
+}
+
+// An unspecified IP means every address of the host, of both families.
+func TestAWildcardAddress(t *testing.T) {
+	for _, wildcard := range []string{"0.0.0.0", "::"} {
+		w := newWorld(t, nodeproxy.Config{})
+		at := netip.MustParseAddrPort(w.service("a", "http", backend(t, func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprint(w, r.Header.Get("X-Forwarded-For"))
+		})))
+		w.Frontends[shop("a")].Ports[0].Listen = netip.AddrPortFrom(netip.MustParseAddr(wildcard), at.Port())
+		w.publish()
+		if _, got := get(t, client(t, false), "http://"+at.String()); got != "127.0.0.1" {
+			t.Errorf("%s: the client is %q; want its plain address", wildcard, got)
+		}
 	}
 }
 

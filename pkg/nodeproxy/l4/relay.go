@@ -6,10 +6,12 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/rs/zerolog"
 	"github.com/weft-mesh/weft/pkg/telemetry"
 )
 
@@ -73,6 +75,14 @@ func guarded(ended chan<- error, f func() error) {
 		ended <- err
 	}()
 	err = f()
+}
+
+// Guard is deferred by a goroutine that may lose its own work to a fault of the
+// proxy but must not end the process.
+func Guard(log zerolog.Logger, what string) {
+	if fault := recover(); fault != nil {
+		log.Error().Interface("panic", fault).Bytes("stack", debug.Stack()).Msg(what + " failed by a fault of the proxy")
+	}
 }
 
 var errPanic = errors.New("a fault in the relay")

@@ -143,6 +143,7 @@ func (u *UDP) begin(client netip.AddrPort) (*session, upstream.Reason, error) {
 
 // reply passes datagrams of the endpoint back to the client until the session ends.
 func (u *UDP) reply(s *session) {
+	defer Guard(u.Log, "a UDP session")
 	defer s.counter.Close()
 	defer s.endpoint.Release()
 	for u.awake(s) {
