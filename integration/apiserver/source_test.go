@@ -292,8 +292,10 @@ func (e editor) orders() (clusterIP string, created time.Time) {
 	ready, port, web := false, int32(8080), "web"
 	ctx := e.t.Context()
 	shadow, err := e.CoreV1().Services("weft").Create(ctx, &corev1.Service{
-		ObjectMeta: metav1.ObjectMeta{Name: "orders-1", Labels: map[string]string{mesh.LabelService: "orders", mesh.LabelNamespace: "default"}},
-		Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80, TargetPort: intstr.FromInt32(10017)}}},
+		ObjectMeta: metav1.ObjectMeta{Name: "orders-1", Labels: map[string]string{
+			mesh.LabelManagedBy: mesh.ManagedBy, mesh.LabelService: "orders", mesh.LabelNamespace: "default",
+		}},
+		Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80, TargetPort: intstr.FromInt32(10017)}}},
 	}, metav1.CreateOptions{})
 	if err != nil {
 		e.t.Fatal(err)

@@ -70,7 +70,7 @@ func manyInputs(b *testing.B, services int) *mesh.Inputs {
 func shadowOf(source metav1.ObjectMeta, n int) *corev1.Service {
 	return &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "weft", Name: source.Name + "-x", Labels: map[string]string{
-			mesh.LabelService: source.Name, mesh.LabelNamespace: source.Namespace,
+			mesh.LabelManagedBy: mesh.ManagedBy, mesh.LabelService: source.Name, mesh.LabelNamespace: source.Namespace,
 		}},
 		Spec: corev1.ServiceSpec{
 			ClusterIPs: []string{fmt.Sprintf("10.96.%d.%d", n>>8, n&255)},

@@ -112,7 +112,7 @@ func (t *trimmer) servicePort(p *corev1.ServicePort) (mesh.ServicePort, error) {
 // frontend reads a shadow Service. Another Service of Weft's is nothing.
 func (t *trimmer) frontend(s *corev1.Service) (piece, error) {
 	of := mesh.Name{Namespace: t.names.of(s.Labels[mesh.LabelNamespace]), Name: s.Labels[mesh.LabelService]}
-	if of.Name == "" || of.Namespace == "" {
+	if of.Name == "" || of.Namespace == "" || s.Labels[mesh.LabelManagedBy] != mesh.ManagedBy {
 		return nil, nil
 	}
 	piece := frontendPiece{service: of}

@@ -104,7 +104,7 @@ func TestShadowServicesAreFrontends(t *testing.T) {
 	check(t, want, inputsOf(t, parser{trimmer: newTrimmer("weft")}, `
 apiVersion: v1
 kind: Service
-metadata: {name: orders-abc, namespace: weft, labels: {weft.mesh/service: orders, weft.mesh/namespace: shop}}
+metadata: {name: orders-abc, namespace: weft, labels: {app.kubernetes.io/managed-by: weft, weft.mesh/service: orders, weft.mesh/namespace: shop}}
 spec:
   clusterIP: 10.96.0.10
   clusterIPs: [10.96.0.10, "fd00::10"]
@@ -112,8 +112,13 @@ spec:
 ---
 apiVersion: v1
 kind: Service
-metadata: {name: carts-abc, namespace: weft, labels: {weft.mesh/service: carts, weft.mesh/namespace: shop}}
+metadata: {name: carts-abc, namespace: weft, labels: {app.kubernetes.io/managed-by: weft, weft.mesh/service: carts, weft.mesh/namespace: shop}}
 spec: {clusterIP: 10.96.0.11}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: somebodys, namespace: weft, labels: {weft.mesh/service: else, weft.mesh/namespace: shop}}
+spec: {clusterIP: 10.96.0.12, ports: [{port: 80, targetPort: 10019}]}
 ---
 apiVersion: v1
 kind: Service

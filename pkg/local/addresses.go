@@ -16,8 +16,11 @@ const (
 	PortsExhausted     = "PortsExhausted"     // no free port is left for a port of a Service
 )
 
-// notMeshed is the namespace whose Services the system itself depends on.
-const notMeshed = "kube-system"
+// meshed leaves out what a cluster leaves out: kube-system, on whose Services
+// the system itself depends, the API server, and names without endpoints.
+func meshed(name mesh.Name, s *mesh.ServiceInput) bool {
+	return name.Namespace != "kube-system" && name != mesh.Name{Namespace: "default", Name: "kubernetes"} && !s.External
+}
 
 // allocator gives each meshed Service its Frontend. A Service keeps what it has
 // for as long as the process lives: another that comes or goes never moves it,
@@ -67,7 +70,7 @@ func (a *allocator) frontends(in *mesh.Inputs) map[mesh.Name]mesh.Frontend {
 	a.problems = nil
 	names := make([]mesh.Name, 0, len(in.Services))
 	for _, name := range slices.SortedFunc(maps.Keys(in.Services), mesh.Name.Compare) {
-		if name.Namespace != notMeshed && !in.Services[name].External {
+		if s := in.Services[name]; meshed(name, &s) {
 			names = append(names, name)
 		}
 	}

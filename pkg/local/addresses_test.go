@@ -92,6 +92,7 @@ func TestEveryPortIsListenedForWithTheOffset(t *testing.T) {
 func TestWhatIsNotMeshedGetsNoAddress(t *testing.T) {
 	in := services("a")
 	in.Services[mesh.Name{Namespace: "kube-system", Name: "kube-dns"}] = mesh.ServiceInput{Ports: []mesh.ServicePort{{Number: 53}}}
+	in.Services[mesh.Name{Namespace: "default", Name: "kubernetes"}] = mesh.ServiceInput{Ports: []mesh.ServicePort{{Number: 443}}}
 	in.Services[mesh.Name{Namespace: "shop", Name: "0"}] = mesh.ServiceInput{External: true, Ports: []mesh.ServicePort{{Number: 80}}}
 	expect(t, allocate("127.77.0.0/16", 0), in, "a 127.77.0.1:80 80/TCP")
 }
