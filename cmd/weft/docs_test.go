@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/weft-mesh/weft/internal/config"
 )
 
@@ -81,4 +82,28 @@ func hasHeading(text, fragment string) bool {
 		}
 	}
 	return false
+}
+
+// TestEveryMetricIsDocumented compares docs/metrics.md with the names in the code.
+func TestEveryMetricIsDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	inCode, inDocument := map[string]bool{}, map[string]bool{}
+	for _, file := range []string{"../../pkg/telemetry/proxy.go", "../../pkg/telemetry/mesh.go", "controller_metrics.go"} {
+		code, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range regexp.MustCompile(`"(weft_[a-z_]+)"`).FindAllSubmatch(code, -1) {
+			inCode[string(name[1])] = true
+		}
+	}
+	for _, name := range regexp.MustCompile("(?m)^\\| `(weft_[a-z_]+)`").FindAllSubmatch(text, -1) {
+		inDocument[string(name[1])] = true
+	}
+	if diff := cmp.Diff(inCode, inDocument); diff != "" || len(inCode) < 15 {
+		t.Errorf("metrics in the code (-) and in docs/metrics.md (+):\n%s", diff)
+	}
 }
