@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -50,6 +51,9 @@ func (c *uninstallCommand) Run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if err := remover.own(ctx); err != nil {
+		return err
+	}
 	for _, step := range []struct {
 		does string
 		run  func(context.Context) error
@@ -89,6 +93,37 @@ func newRemover(k *clients, namespace string, out io.Writer) (*remover, error) {
 		}
 		r.objects = append(r.objects, o)
 	}
+}
+
+// ownLabel is on the namespace that install.yaml makes, whatever its name.
+const ownLabel = "app.kubernetes.io/name=weft"
+
+// own refuses a namespace that is somebody else's, for it would be deleted with
+// all that is in it; and one that is not there while Weft is in another. One
+// that is gone everywhere is fine: the rest of Weft may still be there.
+func (r *remover) own(ctx context.Context) error {
+	namespaces := r.clients.typed.CoreV1().Namespaces()
+	ours, err := namespaces.List(ctx, metav1.ListOptions{LabelSelector: ownLabel})
+	if err != nil {
+		return fmt.Errorf("looking for Weft's namespace: %w", err)
+	}
+	var names []string
+	for i := range ours.Items {
+		names = append(names, ours.Items[i].Name)
+	}
+	if slices.Contains(names, r.namespace) {
+		return nil
+	}
+	_, err = namespaces.Get(ctx, r.namespace, metav1.GetOptions{})
+	switch {
+	case err == nil:
+		return usageError("--namespace=%s: that namespace is not Weft's, it has no label %s; nothing was removed", r.namespace, ownLabel)
+	case !apierrors.IsNotFound(err):
+		return fmt.Errorf("looking for Weft's namespace: %w", err)
+	case len(names) > 0:
+		return usageError("--namespace=%s: there is no such namespace, Weft is in %s; nothing was removed", r.namespace, strings.Join(names, ", "))
+	}
+	return nil
 }
 
 // controller deletes the controllers and waits for their pods: one that is

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"errors"
+	"io"
 	"os/exec"
 	"slices"
 	"strings"
@@ -100,6 +102,7 @@ func TestUninstallLeavesTheClusterAsItWas(t *testing.T) {
 	if diff := cmp.Diff(before, left(t, k)); strings.Count(diff, "\n+") < 8 {
 		t.Fatalf("nothing is installed: %s", diff)
 	}
+	refusesNamespacesOfOthers(t, k, kubeconfig)
 	splits := k.dynamic.Resource(smi.TrafficSplitResource("v1alpha4")).Namespace("default")
 	split := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": smi.SplitGroup + "/v1alpha4", "kind": smi.TrafficSplit, "metadata": map[string]any{"name": "orders"},
@@ -122,5 +125,23 @@ func TestUninstallLeavesTheClusterAsItWas(t *testing.T) {
 	eventually(t, "the cluster as before", func() bool { return cmp.Equal(before, left(t, k)) })
 	if strings.Contains(said, "kept") || strings.Count(said, "✓ removed") != 4 {
 		t.Errorf("it says\n%s", said)
+	}
+}
+
+// A wrong --namespace must not cost anybody a namespace, nor Weft its rights.
+func refusesNamespacesOfOthers(t *testing.T, k *clients, kubeconfig string) {
+	t.Helper()
+	before := left(t, k)
+	for namespace, want := range map[string]string{
+		"kube-public": "--namespace=kube-public: that namespace is not Weft's",
+		"wefft":       "--namespace=wefft: there is no such namespace, Weft is in weft",
+	} {
+		err := run(t.Context(), []string{"uninstall", "--kubeconfig", kubeconfig, "--timeout=5s", "--namespace", namespace}, io.Discard)
+		if !errors.Is(err, errUsage) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v; want a usage error, %q", err, want)
+		}
+	}
+	if diff := cmp.Diff(before, left(t, k)); diff != "" {
+		t.Errorf("something was removed: %s", diff)
 	}
 }
