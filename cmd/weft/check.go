@@ -141,8 +141,15 @@ func (c *checkCommand) controller(ctx context.Context, k *clients) []finding {
 	if d.Spec.Replicas != nil {
 		want = *d.Spec.Replicas
 	}
+	hint := "kubectl -n " + c.Namespace + " describe deployment weft-controller; kubectl -n " + c.Namespace + " logs -l app.kubernetes.io/name=weft-controller"
+	switch {
+	case want == 0:
+		hint = "kubectl -n " + c.Namespace + " scale deployment weft-controller --replicas 2"
+	case d.Status.ObservedGeneration < d.Generation || d.Status.UpdatedReplicas < want:
+		return []finding{fails("wait, or "+hint, "%d of %d controllers are of the newest version", d.Status.UpdatedReplicas, want)}
+	}
 	if want == 0 || d.Status.ReadyReplicas < want {
-		return []finding{fails("kubectl -n "+c.Namespace+" describe deployment weft-controller", "%d of %d controllers are ready; calls go on, changes to Services wait", d.Status.ReadyReplicas, want)}
+		return []finding{fails(hint, "%d of %d controllers are ready; calls go on, changes to Services wait", d.Status.ReadyReplicas, want)}
 	}
 	return []finding{holds("%d of %d controllers are ready", d.Status.ReadyReplicas, want)}
 }

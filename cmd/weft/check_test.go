@@ -67,12 +67,14 @@ func TestCheckOfDNSFollowsTheControllersOptions(t *testing.T) {
 // Each part says what does not hold and what to do about it.
 func TestCheckSaysWhatIsMissing(t *testing.T) {
 	c := &checkCommand{Namespace: "weft", Domain: "mesh"}
-	replicas := int32(2)
 	meta := func(name string) metav1.ObjectMeta {
 		return metav1.ObjectMeta{Namespace: "weft", Name: name, Generation: 2}
 	}
-	controller := &appsv1.Deployment{ObjectMeta: meta("weft-controller"), Spec: appsv1.DeploymentSpec{Replicas: &replicas}}
-	controller.Status.ReadyReplicas = 1
+	controller := func(want int32, observed int64, updated, ready int32) *appsv1.Deployment {
+		return &appsv1.Deployment{ObjectMeta: meta("weft-controller"), Spec: appsv1.DeploymentSpec{Replicas: &want}, Status: appsv1.DeploymentStatus{
+			ObservedGeneration: observed, UpdatedReplicas: updated, ReadyReplicas: ready,
+		}}
+	}
 	set := func(observed int64, updated, ready int32) *appsv1.DaemonSet {
 		return &appsv1.DaemonSet{ObjectMeta: meta("weft-node"), Status: appsv1.DaemonSetStatus{
 			ObservedGeneration: observed, DesiredNumberScheduled: 3, UpdatedNumberScheduled: updated, NumberReady: ready,
@@ -86,7 +88,11 @@ func TestCheckSaysWhatIsMissing(t *testing.T) {
 		want    string
 	}{
 		{c.controller, nil, false, "the controller is not installed"},
-		{c.controller, []runtime.Object{controller}, false, "1 of 2 controllers are ready"},
+		{c.controller, []runtime.Object{controller(2, 2, 2, 1)}, false, "1 of 2 controllers are ready"},
+		{c.controller, []runtime.Object{controller(0, 2, 0, 0)}, false, "0 of 0 controllers are ready"},
+		{c.controller, []runtime.Object{controller(2, 2, 1, 2)}, false, "1 of 2 controllers are of the newest version"},
+		{c.controller, []runtime.Object{controller(2, 1, 2, 2)}, false, "of the newest version"},
+		{c.controller, []runtime.Object{controller(2, 2, 2, 2)}, true, "2 of 2 controllers are ready"},
 		{c.nodes, nil, false, "the node proxy is not installed"},
 		{c.nodes, []runtime.Object{set(1, 3, 3)}, false, "of the newest version"},
 		{c.nodes, []runtime.Object{set(2, 2, 3)}, false, "2 of 3 node proxies are of the newest version"},
