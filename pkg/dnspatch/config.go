@@ -25,7 +25,8 @@ var (
 // Config says which names resolve to what. The zero value is valid.
 type Config struct {
 	// Domains are the domains of mesh names. Empty means "mesh". Each must be
-	// lower-case DNS labels and must not hold the cluster's own names.
+	// lower-case DNS labels and must neither hold the cluster's own names nor
+	// be inside the cluster's domain.
 	Domains []string
 	// Namespace is the one Weft runs in. Empty means "weft".
 	Namespace string
@@ -75,6 +76,10 @@ func (c Config) rules(clusterDomain string) ([]string, error) {
 	for _, d := range domains {
 		if strings.HasSuffix(target, "."+d) {
 			return nil, fmt.Errorf("mesh domain %q holds the cluster's own names (%s)", d, target[1:])
+		}
+		// .<namespace>.svc.<zone>: the names of a zone's Services are the cluster's to answer.
+		if zone := strings.SplitN(target, ".", 4)[3]; strings.HasSuffix(d, "."+zone) {
+			return nil, fmt.Errorf("mesh domain %q is inside the cluster's own domain (%s)", d, zone)
 		}
 		lines = append(lines,
 			fmt.Sprintf("rewrite continue ttl suffix .%s %d", d, nameTTL),

@@ -65,6 +65,7 @@ func TestWrongConfig(t *testing.T) {
 		"cluster domain":       {Domains: []string{"cluster.local"}},
 		"above it":             {Domains: []string{"mesh", "local"}},
 		"below it":             {Domains: []string{"svc.cluster.local"}},
+		"one namespace of it":  {Domains: []string{"mesh", "shop.svc.cluster.local"}},
 		"namespace of two":     {Namespace: "a.b"},
 		"namespace with space": {Namespace: "a b"},
 		"wrong cluster domain": {ClusterDomain: "a..b"},
