@@ -11,10 +11,8 @@ import (
 
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/tools/leaderelection"
-	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"k8s.io/klog/v2"
 
 	"github.com/weft-mesh/weft/pkg/admin"
@@ -51,15 +49,15 @@ type controllerCommand struct {
 	ClusterDomain    string   `description:"The domain of the cluster's Services; by default what the Corefile says."`
 	WatchNamespaces  []string `description:"The only namespaces whose Services are meshed; by default all but kube-system."`
 	IgnoreNamespaces []string `description:"Namespaces whose Services are not meshed."`
-	Admin            struct {
-		Address string `description:"Where probes and metrics are served."`
+	Metrics          struct {
+		Address string `description:"Where /livez, /readyz, /metrics and /api/problems are served to the cluster."`
 	}
 	Log logConfig
 }
 
 func newControllerCommand() *controllerCommand {
 	c := &controllerCommand{Namespace: "weft", Domain: "mesh", Log: defaultLog("json")}
-	c.Admin.Address = ":15020"
+	c.Metrics.Address = ":15020"
 	return c
 }
 
@@ -81,7 +79,7 @@ func (c *controllerCommand) Run(ctx context.Context, _ io.Writer) error {
 	if err != nil {
 		return err
 	}
-	server, err := admin.Listen(c.Admin.Address, admin.Handler(admin.Config{Metrics: k.metrics(), Problems: k.board.all, Parts: []admin.Part{
+	server, err := admin.Listen(c.Metrics.Address, admin.Handler(admin.Config{Metrics: k.metrics(), Problems: k.board.all, Parts: []admin.Part{
 		{Name: "leader", Ready: k.leaderKnown}, {Name: "shadow Services", Ready: k.written},
 	}}))
 	if err != nil {
@@ -98,7 +96,7 @@ func (c *controllerCommand) Run(ctx context.Context, _ io.Writer) error {
 func (c *controllerCommand) check() error {
 	return cmp.Or(
 		checkNamespace(c.Namespace), checkDomains("domain", c.Domain), checkDomains("aliases", c.Aliases...),
-		checkClusterDomain(c.ClusterDomain), checkAddress("admin.address", c.Admin.Address),
+		checkClusterDomain(c.ClusterDomain), checkAddress("metrics.address", c.Metrics.Address),
 	)
 }
 
@@ -146,11 +144,7 @@ func newController(c *controllerCommand, clients *clients, log zerolog.Logger) (
 	})
 	k.events = kube.NewEvents(clients.typed, log)
 	k.elector, err = leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
-		Lock: &resourcelock.LeaseLock{
-			LeaseMeta:  metav1.ObjectMeta{Namespace: c.Namespace, Name: leaseName},
-			Client:     clients.typed.CoordinationV1(),
-			LockConfig: resourcelock.ResourceLockConfig{Identity: identity()},
-		},
+		Lock:          newLock(clients.typed.CoordinationV1(), c.Namespace, log),
 		LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
 		ReleaseOnCancel: true, Name: leaseName,
 		Callbacks: leaderelection.LeaderCallbacks{
@@ -177,7 +171,8 @@ func identity() string {
 // run waits for the Lease and works while it holds it. The Lease is given back
 // when the work has ended, so that no two replicas write at once.
 func (k *controller) run(ctx context.Context) error {
-	// The elector's own log lines are left out: the callbacks tell who leads.
+	// The elector's own log lines are left out: the callbacks tell who leads,
+	// the lock what fails.
 	electing, resign := context.WithCancel(klog.NewContext(context.WithoutCancel(ctx), klog.Logger{}))
 	ended := make(chan struct{})
 	go func() { defer close(ended); k.elector.Run(electing) }()
