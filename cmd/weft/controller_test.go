@@ -44,7 +44,7 @@ func startReplica(t *testing.T, api *testenv.APIServer) *replica {
 	r.stop = stop
 	t.Cleanup(stop)
 	kubeconfig := api.Kubeconfig("system:serviceaccount:weft:weft-controller", "system:serviceaccounts", "system:serviceaccounts:weft")
-	args := []string{"controller", "--kubeconfig", kubeconfig, "--admin.address", r.address, "--log.level=error", "--ignoreNamespaces=secret"}
+	args := []string{"controller", "--kubeconfig", kubeconfig, "--metrics.address", r.address, "--log.level=error", "--ignoreNamespaces=secret"}
 	go func() { r.ended <- run(ctx, args, io.Discard) }()
 	eventually(t, "a ready replica", func() bool { status, _ := r.get("/readyz"); return status == http.StatusOK })
 	return r
