@@ -22,7 +22,6 @@ import (
 	"time"
 
 	"github.com/traefik/paerser/env"
-	"github.com/traefik/paerser/file"
 	"github.com/traefik/paerser/flag"
 	"github.com/traefik/paerser/parser"
 )
@@ -44,7 +43,7 @@ func Load(target any, args, environ []string) error {
 	variables := variables(target, environ)
 	path, flags, variables := configFile(flags, variables)
 	if path != "" {
-		if err := file.Decode(path, target); err != nil {
+		if err := loadFile(target, path); err != nil {
 			return fmt.Errorf("--configFile %s: %w", path, err)
 		}
 	}

@@ -21,6 +21,7 @@ type sample struct {
 		Delay time.Duration
 	}
 	Verbose bool
+	Bytes   int
 }
 
 func defaults() *sample {
@@ -32,7 +33,7 @@ func defaults() *sample {
 
 func TestLaterPlacesWin(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "weft.yaml")
-	if err := os.WriteFile(path, []byte("portOffset: 1\ndns:\n  address: file\ndrain:\n  delay: 1s\n"), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte("portOffset: 1\nbytes: 10000000\nmanifests: [x, y]\ndns:\n  address: file\ndrain:\n  delay: 1s\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	got := defaults()
@@ -42,7 +43,7 @@ func TestLaterPlacesWin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := &sample{Manifests: []string{"a", "b", "c"}, PortOffset: 2, Verbose: true}
+	want := &sample{Manifests: []string{"a", "b", "c"}, PortOffset: 2, Verbose: true, Bytes: 10_000_000}
 	want.DNS.Address = "flag"
 	want.Drain.Delay = time.Second
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -65,10 +66,20 @@ func TestAWrongValueNamesTheFlagAndWhatItTakes(t *testing.T) {
 	if err := os.WriteFile(bad, []byte("portOffset: [\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	file := func(content string) string {
+		path := filepath.Join(t.TempDir(), "weft.yaml")
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
 	for _, test := range []struct {
 		args, environ []string
 		want          []string
 	}{
+		{args: []string{"--configFile", file("portOffset: 1\nnope: 2\n")}, want: []string{"--nope", "no such flag"}},
+		{args: []string{"--configFile", file("drain: {delay: soon}\n")}, want: []string{"drain.delay: soon", "--drain.delay", "duration"}},
+		{args: []string{"--configFile", file("drain: {slowly: true}\n")}, want: []string{"--drain.slowly", "no such flag"}},
 		{args: []string{"--portOffset=x"}, want: []string{"--portOffset", "whole number from 0 to 65535"}},
 		{args: []string{"--portOffset", "70000"}, want: []string{"--portOffset", "whole number"}},
 		{environ: []string{"WEFT_DRAIN_DELAY=soon"}, want: []string{"WEFT_DRAIN_DELAY", "--drain.delay", "duration"}},

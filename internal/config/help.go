@@ -17,7 +17,7 @@ func Help(w io.Writer, target any) {
 		}
 		fmt.Fprintf(table, "  %s\t%s (%s)\n", flag, f.Description, f.Variable())
 	}
-	fmt.Fprintf(table, "  --configFile\t%s (%sCONFIGFILE)\n", "A YAML or TOML file with the same names; the environment and flags win over it.", Prefix)
+	fmt.Fprintf(table, "  --configFile\t%s (%sCONFIGFILE)\n", "A YAML file with the same names; the environment and flags win over it.", Prefix)
 	// A failure to write help shows itself.
 	_ = table.Flush()
 }

@@ -46,7 +46,7 @@ var imports = map[string][]string{
 	"pkg/nodeproxy/stdhttp":  {"./pkg/mesh", "./pkg/route", "./pkg/telemetry", "./pkg/nodeproxy/upstream", "github.com/rs/zerolog", "golang.org/x/net/http/httpguts"},
 	"pkg/nodeproxy/upstream": {"./pkg/mesh", "./pkg/route"},
 	// Flags, environment and files are paerser's.
-	"internal/config": {"github.com/traefik/paerser"},
+	"internal/config": {"github.com/traefik/paerser", "sigs.k8s.io/yaml"},
 	"internal/house":  {},
 	// The image is made of bytes.
 	"internal/image":       {},
