@@ -67,15 +67,21 @@ func (c *checkCommand) Run(ctx context.Context, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	failed := 0
+	for _, f := range c.server(ctx, reached) {
+		failed += f.print(out)
+	}
+	if failed > 0 {
+		return errors.New("nothing else can be checked")
+	}
 	for _, check := range []func(context.Context, *clients) []finding{
-		c.server, c.definitions, c.controller, c.nodes, c.dns, c.names, c.problems,
+		c.definitions, c.controller, c.nodes, c.dns, c.names, c.problems,
 	} {
 		for _, f := range check(ctx, reached) {
 			failed += f.print(out)
 		}
 	}
 	if failed > 0 {
-		return fmt.Errorf("%d checks do not hold", failed)
+		return fmt.Errorf("checks that do not hold: %d", failed)
 	}
 	return nil
 }
@@ -182,11 +188,11 @@ func (c *checkCommand) dns(ctx context.Context, k *clients) []finding {
 		case s.Err != nil:
 			out = append(out, fails("", "%s: %v", where, s.Err))
 		case !s.Patched:
-			out = append(out, fails("the controller writes it within 10 s; its log says why not: kubectl -n "+c.Namespace+" logs deployment/weft-controller", "%s does not resolve .%s names", where, c.Domain))
+			out = append(out, fails("the controller writes it within 10 s; its log says why not: kubectl -n "+c.Namespace+" logs deployment/weft-controller", "%s is not told of .%s names", where, c.Domain))
 		case len(s.Shadowed) > 0:
 			out = append(out, fails("remove the server blocks of these domains from the Corefile", "%s has server blocks of its own for %s", where, strings.Join(s.Shadowed, ", ")))
 		default:
-			out = append(out, holds("%s resolves .%s names", where, c.Domain))
+			out = append(out, holds("%s is told of .%s names", where, c.Domain))
 		}
 	}
 	return out
@@ -204,9 +210,9 @@ func (c *checkCommand) names(ctx context.Context, k *clients) []finding {
 		return []finding{fails("", "Weft's Services cannot be read: %v", err)}
 	}
 	if len(shadows.Items) == 0 {
-		return []finding{fails("is there a Service outside kube-system? The controller's log says more", "no Service has a mesh name")}
+		return []finding{fails("is there a Service outside kube-system? The controller's log says more", "no Service has a mesh address")}
 	}
-	return []finding{holds("%d Services have a mesh name", len(shadows.Items))}
+	return []finding{holds("Services with a mesh address: %d", len(shadows.Items))}
 }
 
 // problems asks the controller that leads, through the API server.

@@ -52,9 +52,9 @@ func TestCheckOfDNSFollowsTheControllersOptions(t *testing.T) {
 		check checkCommand
 		want  string
 	}{
-		{checkCommand{Domain: "test", Aliases: []string{"traefik.test"}, ClusterDomain: "west.example"}, "resolves .test names"},
-		{checkCommand{Domain: "test", Aliases: []string{"traefik.test"}}, "does not resolve .test names"},
-		{checkCommand{Domain: "mesh"}, "does not resolve .mesh names"},
+		{checkCommand{Domain: "test", Aliases: []string{"traefik.test"}, ClusterDomain: "west.example"}, "is told of .test names"},
+		{checkCommand{Domain: "test", Aliases: []string{"traefik.test"}}, "is not told of .test names"},
+		{checkCommand{Domain: "mesh"}, "is not told of .mesh names"},
 	} {
 		test.check.Namespace = "weft"
 		found := test.check.dns(t.Context(), k)
@@ -98,8 +98,8 @@ func TestCheckSaysWhatIsMissing(t *testing.T) {
 		{c.nodes, []runtime.Object{set(2, 2, 3)}, false, "2 of 3 node proxies are of the newest version"},
 		{c.nodes, []runtime.Object{set(2, 3, 2)}, false, "2 of 3 node proxies are ready"},
 		{c.nodes, []runtime.Object{set(2, 3, 3)}, true, "3 of 3 node proxies are ready"},
-		{c.names, nil, false, "no Service has a mesh name"},
-		{c.names, []runtime.Object{shadow}, true, "1 Services have a mesh name"},
+		{c.names, nil, false, "no Service has a mesh address"},
+		{c.names, []runtime.Object{shadow}, true, "Services with a mesh address: 1"},
 		{c.dns, nil, false, "no CoreDNS found"},
 		{c.problems, nil, false, "the controller cannot be asked for problems"},
 	} {

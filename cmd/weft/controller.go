@@ -96,6 +96,7 @@ func (c *controllerCommand) Run(ctx context.Context, _ io.Writer) error {
 func (c *controllerCommand) check() error {
 	return cmp.Or(
 		checkNamespace(c.Namespace), checkDomains("domain", c.Domain), checkDomains("aliases", c.Aliases...),
+		checkNamespaces("watchNamespaces", c.WatchNamespaces...), checkNamespaces("ignoreNamespaces", c.IgnoreNamespaces...),
 		checkClusterDomain(c.ClusterDomain), checkAddress("metrics.address", c.Metrics.Address),
 	)
 }

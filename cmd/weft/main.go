@@ -70,9 +70,12 @@ func main() {
 
 // run finds the command, fills its configuration and runs it.
 func run(ctx context.Context, args []string, out io.Writer) error {
-	if len(args) == 0 || isHelp(args[0]) {
+	if len(args) == 0 || isHelp(args[0]) && len(args) == 1 {
 		usage(out)
 		return nil
+	}
+	if isHelp(args[0]) {
+		args[0], args[1] = args[1], args[0] // weft help check is weft check --help
 	}
 	at := slices.IndexFunc(commands, func(c command) bool { return c.name == args[0] })
 	if at < 0 {

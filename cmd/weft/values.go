@@ -12,9 +12,14 @@ import (
 // name the flag. Each returns a usage error that says what the flag takes, nil
 // where the value is right.
 
-func checkNamespace(value string) error {
-	if len(validation.IsDNS1123Label(value)) > 0 {
-		return usageError("--namespace=%s: takes the name of a namespace", value)
+func checkNamespace(value string) error { return checkNamespaces("namespace", value) }
+
+// checkNamespaces takes any number of values of one flag.
+func checkNamespaces(flag string, values ...string) error {
+	for _, value := range values {
+		if len(validation.IsDNS1123Label(value)) > 0 {
+			return usageError("--%s=%s: takes the name of a namespace", flag, value)
+		}
 	}
 	return nil
 }

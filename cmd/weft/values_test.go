@@ -12,7 +12,7 @@ import (
 // anything is read, opened or asked.
 func TestAWrongValueIsAnErrorThatNamesTheFlag(t *testing.T) {
 	for command, values := range map[string][]string{
-		"controller": {"--namespace=We", "--domain=", "--aliases=traefik.mesh,_", "--clusterDomain=a..b", "--metrics.address=15020", "--log.level=loud"},
+		"controller": {"--namespace=We", "--domain=", "--aliases=traefik.mesh,_", "--clusterDomain=a..b", "--metrics.address=15020", "--watchNamespaces=shop,Shop", "--ignoreNamespaces=a..b", "--log.level=loud"},
 		"node":       {"--namespace=a.b", "--admin.address=localhost", "--metrics.address=:http-alt", "--drain.delay=-1s", "--drain.timeout=0s", "--log.format=xml"},
 		"local":      {"--addresses=nowhere", "--domain=a..b", "--dns.address=127.0.0.1", "--admin.address=:70000"},
 		"check":      {"--namespace=", "--domain=Mesh", "--aliases=_", "--clusterDomain=a..b"},
