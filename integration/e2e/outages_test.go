@@ -22,8 +22,7 @@ func testNodeProxyKilled(c *cluster) {
 	a := c.callers()[0]
 	node := a.pod.Spec.NodeName
 	reports := c.reports(url.Values{"url": {"http://echo.default.mesh"}}, func() {
-		c.kubectl("-n", "weft", "delete", "pod", "--grace-period=0", "--force",
-			"--field-selector", "spec.nodeName="+node, "-l", "app.kubernetes.io/name=weft-node")
+		c.killProxy(node)
 		c.eventually(10*time.Second, func() error {
 			_, err := a.get("http://echo.default.mesh", 20)
 			return err
@@ -37,6 +36,25 @@ func testNodeProxyKilled(c *cluster) {
 		}
 		if name == node && r.Failed > r.Requests/20 {
 			c.Errorf("%d of %d calls from %s failed; its proxy was gone for a moment only: %s", r.Failed, r.Requests, name, strings.Join(r.Errors, "; "))
+		}
+	}
+}
+
+// killProxy ends the proxy of a node without a warning: by SIGKILL, as the
+// kernel would, or where the processes are another machine's by force through
+// the API server.
+func (c *cluster) killProxy(node string) {
+	c.Helper()
+	if !c.own {
+		c.kubectl("-n", "weft", "delete", "pod", "--grace-period=0", "--force",
+			"--field-selector", "spec.nodeName="+node, "-l", "app.kubernetes.io/name=weft-node")
+		return
+	}
+	for _, p := range c.pods("weft", "app.kubernetes.io/name=weft-node") {
+		if p.Spec.NodeName == node {
+			c.run("bash", "-c", `for pid in $(pgrep -f '^/weft node'); do
+				if nsenter --target $pid --net ip -o address | grep -qw "$0"; then kill -9 $pid; exit; fi
+			done; echo "no process has the address $0"; exit 1`, p.Status.PodIP)
 		}
 	}
 }
