@@ -15,6 +15,7 @@ demo: build ## watch a canary move, on this machine, without a cluster
 	bin/weft demo
 
 test: ## every test that needs no root (cold: builds Kubernetes and CoreDNS once)
+	go run ./integration/tools/build >/dev/null
 	go test -timeout 20m ./...
 
 race: ## the packages again under the race detector (needs a C compiler)

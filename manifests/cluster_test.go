@@ -7,7 +7,6 @@ import (
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -56,6 +55,8 @@ func TestOnARealAPIServer(t *testing.T) {
 	t.Run("ExampleIsTaken", func(t *testing.T) { exampleIsTaken(t, api) })
 	t.Run("PodsAreAdmitted", func(t *testing.T) { podsAreAdmitted(t, api) })
 	t.Run("Rights", func(t *testing.T) { rightsAreWhatIsNeeded(t, api) })
+	t.Run("NodeReads", func(t *testing.T) { nodeReads(t, api) })
+	t.Run("ControllerPatchesDNS", func(t *testing.T) { controllerPatchesDNS(t, api) })
 	t.Run("ControllerWrites", func(t *testing.T) { controllerWrites(t, api) })
 }
 
@@ -138,7 +139,7 @@ func nobodys() []right {
 // controllers are the rights that only the controller needs.
 func controllers() []right {
 	all := []right{
-		"get /services *", "get discovery.k8s.io/endpointslices weft", "create /events *", "patch /events *",
+		"get /services *", "get discovery.k8s.io/endpointslices weft", "create /events *", "get /events *", "update /events *",
 		"create coordination.k8s.io/leases weft", "get coordination.k8s.io/leases weft/weft-controller", "update coordination.k8s.io/leases weft/weft-controller",
 		"create /configmaps kube-system", "list apps/deployments kube-system", "list apps/daemonsets kube-system",
 		"patch apps/deployments kube-system/coredns", "patch apps/deployments kube-system/rke2-coredns-rke2-coredns",
@@ -181,33 +182,5 @@ func rightsAreWhatIsNeeded(t *testing.T, api *testenv.APIServer) {
 				t.Errorf("%s may %s", name, r)
 			}
 		}
-	}
-}
-
-// controllerWrites has the controller's account write a name slice whose
-// addresses are its own choice. Kubernetes asks for no further right; OpenShift
-// asks for endpointslices/restricted.
-func controllerWrites(t *testing.T, api *testenv.APIServer) {
-	user, groups := account("weft-controller")
-	client := clientFor(t, api.ConfigFor(user, groups...))
-	slices := client.DiscoveryV1().EndpointSlices("weft")
-	host := "orders"
-	slice := &discoveryv1.EndpointSlice{
-		ObjectMeta:  metav1.ObjectMeta{Name: "shop-0", Labels: map[string]string{discoveryv1.LabelServiceName: "shop"}},
-		AddressType: discoveryv1.AddressTypeIPv4,
-		Endpoints:   []discoveryv1.Endpoint{{Addresses: []string{"10.96.4.7"}, Hostname: &host}},
-	}
-	if _, err := slices.Create(t.Context(), slice, metav1.CreateOptions{}); err != nil {
-		t.Error(err)
-	}
-	names := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "shop"}, Spec: corev1.ServiceSpec{ClusterIP: corev1.ClusterIPNone}}
-	if _, err := client.CoreV1().Services("weft").Create(t.Context(), names, metav1.CreateOptions{}); err != nil {
-		t.Error(err)
-	}
-	if err := slices.Delete(t.Context(), slice.Name, metav1.DeleteOptions{}); err != nil {
-		t.Error(err)
-	}
-	if _, err := client.CoreV1().Secrets("weft").List(t.Context(), metav1.ListOptions{}); err == nil {
-		t.Errorf("%s lists secrets", user)
 	}
 }

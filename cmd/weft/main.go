@@ -36,6 +36,12 @@ type command struct {
 }
 
 var commands = []command{
+	{"demo", "watch a canary move through a mesh on this machine", newDemoCommand},
+	{"local", "run a whole mesh on this machine, from YAML files", newLocalCommand},
+	{"node", "run the proxy of one node of a cluster", newNodeCommand},
+	{"controller", "write the mesh's Services, names and DNS patch", func() runner { return newControllerCommand() }},
+	{"check", "say whether the mesh of a cluster is whole, and what to do if not", newCheck},
+	{"uninstall", "remove everything of Weft from a cluster", newUninstall},
 	{"version", "print the version", func() runner { return &versionCommand{} }},
 }
 

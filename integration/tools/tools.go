@@ -72,6 +72,16 @@ func Names() []string {
 	return names
 }
 
+// Needed lists the sets that Path has to build programs of: all but
+// Kubernetes where AssetsVariable is set.
+func Needed() []string {
+	names := Names()
+	if os.Getenv(AssetsVariable) != "" {
+		names = slices.DeleteFunc(names, func(name string) bool { return name == "kubernetes" })
+	}
+	return names
+}
+
 // Path is the absolute path of the program called name, such as "etcd" or
 // "coredns". It comes from the folder that AssetsVariable names where that is
 // set and has the program in its layout, else it is built. The error is

@@ -23,7 +23,7 @@ var imports = map[string][]string{
 	// SMI objects are decoded from unstructured ones.
 	"pkg/smi": {"./pkg/mesh", "k8s.io/apimachinery"},
 	// The edge to Kubernetes: client-go stops here.
-	"pkg/kube": {"./pkg/mesh", "./pkg/smi", "k8s.io/client-go", "k8s.io/api", "k8s.io/apimachinery", "sigs.k8s.io/yaml", "github.com/rs/zerolog", "golang.org/x/sync"},
+	"pkg/kube": {"./pkg/mesh", "./pkg/smi", "k8s.io/client-go", "k8s.io/klog/v2", "k8s.io/api", "k8s.io/apimachinery", "sigs.k8s.io/yaml", "github.com/rs/zerolog", "golang.org/x/sync"},
 	// Writing shadow Services needs the API server, nothing of the data plane.
 	"pkg/shadow": {"./pkg/mesh", "k8s.io/client-go", "k8s.io/api", "k8s.io/apimachinery", "github.com/rs/zerolog", "golang.org/x/sync"},
 	// The Corefile is text in, text out.
@@ -36,7 +36,8 @@ var imports = map[string][]string{
 	"pkg/dns": {"./pkg/mesh", "github.com/miekg/dns", "golang.org/x/sync"},
 	// The admin API shows snapshots.
 	"pkg/admin": {"./pkg/control", "./pkg/mesh", "github.com/prometheus/client_golang"},
-	// Local mode and the demo wire a whole mesh in one process.
+	// The node, local mode and the demo wire a whole mesh in one process.
+	"pkg/node":  {"*"},
 	"pkg/local": {"*"},
 	"pkg/demo":  {"*"},
 	// The data plane never learns that Kubernetes exists.

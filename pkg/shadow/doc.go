@@ -31,4 +31,23 @@
 //
 // Exactly one Reconciler may write to a namespace at a time; the caller sees
 // to that (leader election).
+//
+// # Rights
+//
+// Everywhere (it asks for a single Service before it gives up its address):
+//
+//	rules:
+//	- apiGroups: [""]
+//	  resources: [services]
+//	  verbs: [get, list, watch]
+//
+// In its own namespace:
+//
+//	rules:
+//	- apiGroups: [""]
+//	  resources: [services]
+//	  verbs: [create, update, delete]
+//	- apiGroups: [discovery.k8s.io]
+//	  resources: [endpointslices]
+//	  verbs: [get, list, watch, create, update, delete]
 package shadow

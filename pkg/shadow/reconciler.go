@@ -151,13 +151,18 @@ func (r *Reconciler) watch(ctx context.Context) (stop func(), err error) {
 		_, handlerErr := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 			AddFunc: func(any) { poke() }, UpdateFunc: func(any, any) { poke() }, DeleteFunc: func(any) { poke() },
 		})
-		err = errors.Join(err, handlerErr, informer.SetTransform(r.trim))
+		err = errors.Join(err, handlerErr, informer.SetTransform(r.trim), informer.SetWatchErrorHandler(r.unwatched))
 	}
 	if err == nil {
 		all.Start(ctx.Done())
 		own.Start(ctx.Done())
 	}
 	return stop, err
+}
+
+// unwatched is told each time a watch fails; the informer tries again.
+func (r *Reconciler) unwatched(_ *cache.Reflector, err error) {
+	r.config.Log.Warn().Err(err).Msg("shadow: no watch; what was last read stays")
 }
 
 // trim drops what is never read, before the cache keeps it.

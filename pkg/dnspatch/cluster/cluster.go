@@ -26,8 +26,9 @@ type Config struct {
 	System string
 	// Interval is the time between two assertions of Run. Zero means 10 s.
 	Interval time.Duration
-	// Report is told by Run when the outcome changes: an error when it fails or
-	// fails in another way, nil when it is well again. May be nil.
+	// Report is told by Run how the first assertion ended, and whenever the
+	// outcome changes: an error when it fails or fails in another way, nil when
+	// all is well. May be nil.
 	Report func(error)
 }
 
@@ -52,14 +53,14 @@ func New(cfg Config) *Patcher {
 func (p *Patcher) Run(ctx context.Context) error {
 	tick := time.NewTicker(p.cfg.Interval)
 	defer tick.Stop()
-	last := ""
+	first, last := true, ""
 	for {
 		err := p.Ensure(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
-		if text := message(err); text != last {
-			last = text
+		if text := message(err); first || text != last {
+			first, last = false, text
 			p.cfg.Report(err)
 		}
 		select {

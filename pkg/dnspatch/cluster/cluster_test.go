@@ -169,7 +169,7 @@ func testRemoveTwice(t *testing.T, e *env) {
 	}
 }
 
-// testRun: overwritten, and back; a failure is told once and so is its end.
+// testRun: overwritten, and back; the beginning is told, a failure once and so is its end.
 func testRun(t *testing.T, e *env) {
 	e.kubeadm(e.file("kubeadm"))
 	reports := make(chan error, 100)
@@ -179,6 +179,9 @@ func testRun(t *testing.T, e *env) {
 	go func() { done <- p.Run(ctx) }()
 	patched := func() bool { return strings.Contains(e.get("coredns").Data["Corefile"], rule) }
 	e.await("the first patch", patched)
+	if err := <-reports; err != nil {
+		t.Errorf("reported %v of the first patch", err)
+	}
 	e.edit("coredns", func(cm *corev1.ConfigMap) { cm.Data["Corefile"] = e.file("k3s") })
 	e.await("the patch of the overwritten Corefile", patched)
 	e.edit("coredns", func(cm *corev1.ConfigMap) { cm.Data["Corefile"] = "{" })

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"io"
+	"net/netip"
+
+	"github.com/weft-mesh/weft/pkg/local"
+)
+
+// localCommand is a mesh on one machine.
+type localCommand struct {
+	Manifests  []string `description:"YAML files and folders of Kubernetes objects, read again when they change; separated by commas, or given several times. Required."`
+	Addresses  string   `description:"The range of the mesh addresses. A single address, such as 127.0.0.1/32, is shared: each port then gets a port of its own."`
+	Domain     string   `description:"Where mesh names end: <service>.<namespace>.<domain>."`
+	PortOffset uint16   `description:"Added to every Service port, for those who may not listen below 1024: with 8000, port 80 is 8080."`
+	DNS        struct {
+		Address string `description:"Where the DNS server listens, UDP and TCP."`
+	}
+	Admin adminConfig
+	Log   logConfig
+}
+
+// adminConfig is the part of a configuration that says where the admin API is.
+type adminConfig struct {
+	Address string `description:"Where the admin API listens: /livez, /readyz, /metrics, /api/table, /api/problems."`
+}
+
+func newLocalCommand() runner {
+	c := &localCommand{Addresses: "127.77.0.0/16", Domain: "mesh", Log: defaultLog("text")}
+	c.DNS.Address = "127.0.0.1:1053"
+	c.Admin.Address = "127.0.0.1:15000"
+	return c
+}
+
+// Run runs the mesh until the context ends.
+func (c *localCommand) Run(ctx context.Context, out io.Writer) error {
+	log, err := c.Log.logger()
+	if err != nil {
+		return err
+	}
+	if len(c.Manifests) == 0 {
+		return usageError("--manifests is missing; it takes YAML files and folders of Kubernetes objects, such as --manifests=shop.yaml")
+	}
+	addresses, err := netip.ParsePrefix(c.Addresses)
+	if err != nil {
+		return usageError("--addresses=%s: takes a range of addresses of this machine, such as 127.77.0.0/16", c.Addresses)
+	}
+	m, err := local.New(local.Config{
+		Manifests: c.Manifests, Addresses: addresses, Domain: c.Domain, PortOffset: c.PortOffset,
+		DNSAddress: c.DNS.Address, AdminAddress: c.Admin.Address, Out: out, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	return m.Run(ctx)
+}

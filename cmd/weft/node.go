@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/weft-mesh/weft/pkg/kube"
+	"github.com/weft-mesh/weft/pkg/node"
+)
+
+// nodeCommand is the proxy of one node of a cluster.
+type nodeCommand struct {
+	Kubeconfig string `description:"Which API server; by default KUBECONFIG, ~/.kube/config or the pod's own service account."`
+	Namespace  string `description:"Weft's own namespace."`
+	Admin      adminConfig
+	Metrics    struct {
+		Address string `description:"Where /livez, /readyz and /metrics are served to the cluster."`
+	}
+	Drain struct {
+		Delay   time.Duration `description:"How long the proxy serves on as unready once it is told to stop, so that no new connection comes."`
+		Timeout time.Duration `description:"How long what is in flight then may take."`
+	}
+	Log logConfig
+}
+
+func newNodeCommand() runner {
+	c := &nodeCommand{Namespace: "weft", Log: defaultLog("json")}
+	c.Admin.Address = "127.0.0.1:15000"
+	c.Metrics.Address = ":15020"
+	c.Drain.Delay, c.Drain.Timeout = 5*time.Second, 30*time.Second
+	return c
+}
+
+// Run serves until the context ends.
+func (c *nodeCommand) Run(ctx context.Context, _ io.Writer) error {
+	log, err := c.Log.logger()
+	if err != nil {
+		return err
+	}
+	api, err := connect(c.Kubeconfig)
+	if err != nil {
+		return err
+	}
+	cluster := kube.NewCluster(kube.ClusterConfig{Client: api.typed, Dynamic: api.dynamic, Namespace: c.Namespace, Log: log})
+	n, err := node.New(node.Config{
+		Source: cluster, Stale: func() map[string]time.Duration { return staleness(cluster.Status()) },
+		AdminAddress: c.Admin.Address, MetricsAddress: c.Metrics.Address,
+		DrainDelay: c.Drain.Delay, DrainTimeout: c.Drain.Timeout, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	return n.Run(ctx)
+}
+
+// staleness is how long the API server has been silent about each kind whose
+// watch is broken, and 0 for the others.
+func staleness(watches []kube.WatchStatus) map[string]time.Duration {
+	out := make(map[string]time.Duration, len(watches))
+	for _, w := range watches {
+		out[w.Kind] = 0
+		if w.Err != "" && !w.LastSeen.IsZero() {
+			out[w.Kind] = time.Since(w.LastSeen)
+		}
+	}
+	return out
+}

@@ -1,0 +1,66 @@
+package kube
+
+import (
+	"reflect"
+	"strconv"
+
+	"github.com/weft-mesh/weft/pkg/mesh"
+)
+
+type (
+	servicePiece mesh.ServiceInput
+	slicePiece   mesh.SliceInput
+	podPiece     mesh.PodInput
+	splitPiece   mesh.SplitInput
+	// endpointsPiece has one entry per subset of an Endpoints object.
+	endpointsPiece []mesh.SliceInput
+	// frontendPiece is a shadow Service, kept under the Service it stands for.
+	frontendPiece struct {
+		service  mesh.Name
+		frontend mesh.Frontend
+	}
+)
+
+func (p servicePiece) put(in *mesh.Inputs, name mesh.Name) {
+	in.Services[name] = mesh.ServiceInput(p)
+}
+func (p servicePiece) drop(in *mesh.Inputs, name mesh.Name) { delete(in.Services, name) }
+
+func (p slicePiece) put(in *mesh.Inputs, name mesh.Name)  { in.Slices[name] = mesh.SliceInput(p) }
+func (p slicePiece) drop(in *mesh.Inputs, name mesh.Name) { delete(in.Slices, name) }
+
+func (p podPiece) put(in *mesh.Inputs, name mesh.Name)  { in.Pods[name] = mesh.PodInput(p) }
+func (p podPiece) drop(in *mesh.Inputs, name mesh.Name) { delete(in.Pods, name) }
+
+func (p splitPiece) put(in *mesh.Inputs, name mesh.Name)  { in.Splits[name] = mesh.SplitInput(p) }
+func (p splitPiece) drop(in *mesh.Inputs, name mesh.Name) { delete(in.Splits, name) }
+
+func (p endpointsPiece) put(in *mesh.Inputs, name mesh.Name) {
+	for i, subset := range p {
+		in.Endpoints[subsetName(name, i)] = subset
+	}
+}
+
+func (p endpointsPiece) drop(in *mesh.Inputs, name mesh.Name) {
+	for i := range p {
+		delete(in.Endpoints, subsetName(name, i))
+	}
+}
+
+// subsetName is the object's own name for the first subset; the others get
+// names that no object can have.
+func subsetName(name mesh.Name, i int) mesh.Name {
+	if i > 0 {
+		name.Name += "/" + strconv.Itoa(i)
+	}
+	return name
+}
+
+func (p frontendPiece) put(in *mesh.Inputs, _ mesh.Name) { in.Frontends[p.service] = p.frontend }
+
+// drop leaves the frontend of another shadow Service that has taken over.
+func (p frontendPiece) drop(in *mesh.Inputs, _ mesh.Name) {
+	if reflect.DeepEqual(in.Frontends[p.service], p.frontend) {
+		delete(in.Frontends, p.service)
+	}
+}

@@ -1,0 +1,174 @@
+package kube
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/weft-mesh/weft/pkg/mesh"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// slice reads an EndpointSlice. One of no Service, of names (FQDN) instead of
+// addresses, or written by Weft itself, is nothing.
+func (t *trimmer) slice(s *discoveryv1.EndpointSlice) (piece, error) {
+	service := s.Labels[discoveryv1.LabelServiceName]
+	own := s.Namespace == t.namespace || s.Labels[discoveryv1.LabelManagedBy] == mesh.ManagedBy
+	if service == "" || s.AddressType == discoveryv1.AddressTypeFQDN || own {
+		return nil, nil
+	}
+	input := mesh.SliceInput{
+		Service:   mesh.Name{Namespace: t.names.of(s.Namespace), Name: t.names.of(service)},
+		Endpoints: make([]mesh.SliceEndpoint, 0, len(s.Endpoints)),
+	}
+	for i := range s.Ports {
+		p := &s.Ports[i]
+		transport, supported := transportOf(valueOr(p.Protocol, corev1.ProtocolTCP))
+		if !supported || p.Port == nil {
+			continue
+		}
+		number, err := portNumber("port", *p.Port)
+		if err != nil {
+			return nil, fmt.Errorf("ports[%d].%w", i, err)
+		}
+		input.Ports = append(input.Ports, mesh.SlicePort{Name: t.names.of(valueOr(p.Name, "")), Number: number, Transport: transport})
+	}
+	for i := range s.Endpoints {
+		endpoint, err := t.sliceEndpoint(&s.Endpoints[i])
+		if err != nil {
+			return nil, fmt.Errorf("endpoints[%d].%w", i, err)
+		}
+		input.Endpoints = append(input.Endpoints, endpoint)
+	}
+	return slicePiece(input), nil
+}
+
+// sliceEndpoint reads an endpoint. Its addresses are interchangeable by the
+// API's contract, and the first is used, as kube-proxy does. The defaults of
+// the conditions are the API's: ready if unknown, serving as ready.
+func (t *trimmer) sliceEndpoint(e *discoveryv1.Endpoint) (mesh.SliceEndpoint, error) {
+	if len(e.Addresses) == 0 {
+		return mesh.SliceEndpoint{}, fmt.Errorf("addresses is empty")
+	}
+	address, err := netip.ParseAddr(e.Addresses[0])
+	if err != nil {
+		return mesh.SliceEndpoint{}, fmt.Errorf("addresses[0] is %q; want an IP address", e.Addresses[0])
+	}
+	ready := valueOr(e.Conditions.Ready, true)
+	return mesh.SliceEndpoint{
+		Address: address.Unmap(), Ready: ready,
+		Serving:     valueOr(e.Conditions.Serving, ready),
+		Terminating: valueOr(e.Conditions.Terminating, false),
+		Node:        t.names.of(valueOr(e.NodeName, "")),
+		Zone:        t.names.of(valueOr(e.Zone, "")),
+		Pod:         podOf(e.TargetRef),
+	}, nil
+}
+
+// endpoints reads an Endpoints object, subset by subset: ports belong to their
+// subset's addresses only.
+func (t *trimmer) endpoints(e *corev1.Endpoints) (piece, error) {
+	service := mesh.Name{Namespace: t.names.of(e.Namespace), Name: t.names.of(e.Name)}
+	var piece endpointsPiece
+	for i := range e.Subsets {
+		subset, err := t.subset(&e.Subsets[i])
+		if err != nil {
+			return nil, fmt.Errorf("subsets[%d].%w", i, err)
+		}
+		subset.Service = service
+		piece = append(piece, subset)
+	}
+	if piece == nil {
+		return nil, nil
+	}
+	return piece, nil
+}
+
+func (t *trimmer) subset(s *corev1.EndpointSubset) (input mesh.SliceInput, err error) {
+	for i := range s.Ports {
+		transport, supported := transportOf(s.Ports[i].Protocol)
+		if !supported {
+			continue
+		}
+		number, err := portNumber("port", s.Ports[i].Port)
+		if err != nil {
+			return input, fmt.Errorf("ports[%d].%w", i, err)
+		}
+		input.Ports = append(input.Ports, mesh.SlicePort{Name: t.names.of(s.Ports[i].Name), Number: number, Transport: transport})
+	}
+	if err := t.addresses(&input, s.Addresses, true); err != nil {
+		return input, fmt.Errorf("addresses%w", err)
+	}
+	if err := t.addresses(&input, s.NotReadyAddresses, false); err != nil {
+		return input, fmt.Errorf("notReadyAddresses%w", err)
+	}
+	return input, nil
+}
+
+func (t *trimmer) addresses(input *mesh.SliceInput, addresses []corev1.EndpointAddress, ready bool) error {
+	for i := range addresses {
+		a := &addresses[i]
+		ip, err := netip.ParseAddr(a.IP)
+		if err != nil {
+			return fmt.Errorf("[%d].ip is %q; want an IP address", i, a.IP)
+		}
+		input.Endpoints = append(input.Endpoints, mesh.SliceEndpoint{
+			Address: ip.Unmap(), Ready: ready, Serving: ready,
+			Node: t.names.of(valueOr(a.NodeName, "")), Pod: podOf(a.TargetRef),
+		})
+	}
+	return nil
+}
+
+func podOf(target *corev1.ObjectReference) string {
+	if target == nil || target.Kind != "Pod" {
+		return ""
+	}
+	return target.Name
+}
+
+// pod reads a Pod.
+func (t *trimmer) pod(p *corev1.Pod) piece {
+	input := mesh.PodInput{
+		ServiceAccount: t.names.of(p.Spec.ServiceAccountName),
+		Node:           t.names.of(p.Spec.NodeName),
+		HostNetwork:    p.Spec.HostNetwork,
+		Finished:       p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed,
+		Created:        p.CreationTimestamp.UTC(),
+	}
+	input.OwnerKind, input.OwnerName = t.owner(p)
+	ips := p.Status.PodIPs
+	if len(ips) == 0 {
+		ips = []corev1.PodIP{{IP: p.Status.PodIP}}
+	}
+	for _, ip := range ips {
+		if a, err := netip.ParseAddr(ip.IP); err == nil {
+			input.IPs = append(input.IPs, a.Unmap())
+		}
+	}
+	return podPiece(input)
+}
+
+// owner is what controls the pod. A ReplicaSet whose name is that of the pod's
+// template hash belongs to the Deployment that is called as the rest.
+func (t *trimmer) owner(p *corev1.Pod) (kind, name string) {
+	owner := metav1.GetControllerOfNoCopy(p)
+	if owner == nil {
+		return "Pod", p.Name
+	}
+	hash := p.Labels["pod-template-hash"]
+	if deployment, ok := strings.CutSuffix(owner.Name, "-"+hash); ok && hash != "" && owner.Kind == "ReplicaSet" {
+		return "Deployment", t.names.of(deployment)
+	}
+	return t.names.of(owner.Kind), t.names.of(owner.Name)
+}
+
+// valueOr is *p, or what nil stands for.
+func valueOr[T any](p *T, unset T) T {
+	if p == nil {
+		return unset
+	}
+	return *p
+}

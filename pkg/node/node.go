@@ -1,0 +1,219 @@
+// Package node wires one process of the data plane: a source of objects, the
+// loop that owns them, the proxy, the admin API and the metrics, and the order
+// in which they start and stop. `weft node` runs it on the API server, package
+// local on files.
+package node
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/rs/zerolog"
+	"github.com/weft-mesh/weft/pkg/admin"
+	"github.com/weft-mesh/weft/pkg/control"
+	"github.com/weft-mesh/weft/pkg/mesh"
+	"github.com/weft-mesh/weft/pkg/nodeproxy"
+	"github.com/weft-mesh/weft/pkg/telemetry"
+	"golang.org/x/sync/errgroup"
+)
+
+// Config of a Node. Source is required; every other zero value works.
+type Config struct {
+	Source control.Source
+	// Frontends, where set, decides where Services are reached; see control.Config.
+	Frontends func(*mesh.Inputs) map[mesh.Name]mesh.Frontend
+	// Published is told each Snapshot once the proxy serves it.
+	Published func(*control.Snapshot)
+	// Problems adds to those of the Mesh and the proxy.
+	Problems func() []mesh.Problem
+	// Reword, where set, may say a problem of the proxy in the words of whoever
+	// runs this process.
+	Reword func(mesh.Problem) mesh.Problem
+	// Stale says how long the watch of each kind has been broken; nil where
+	// nothing is watched.
+	Stale func() map[string]time.Duration
+	// Servers run beside the proxy until everything else has stopped.
+	Servers []func(context.Context) error
+	// AdminAddress serves the whole admin API (default a free port of
+	// 127.0.0.1), MetricsAddress probes and metrics only (default none).
+	AdminAddress, MetricsAddress string
+	// DrainDelay is how long the Node takes new connections as unready once it is
+	// told to stop, DrainTimeout (default 5 s) how long what is in flight then may take.
+	DrainDelay, DrainTimeout time.Duration
+	Log                      zerolog.Logger
+}
+
+// Node is the data plane in one process. Make it with New, run it with Run.
+type Node struct {
+	config   Config
+	loop     *control.Loop
+	proxy    *nodeproxy.Proxy
+	admin    *admin.Server
+	servers  []func(context.Context) error
+	latest   atomic.Pointer[control.Snapshot]
+	draining atomic.Bool
+	told     map[mesh.Problem]bool // the problems logged and still there; the loop's goroutine has it
+}
+
+// New opens the sockets of the admin API. Nothing is read or served before Run,
+// which must follow.
+func New(config Config) (*Node, error) {
+	if config.DrainTimeout == 0 {
+		config.DrainTimeout = 5 * time.Second
+	}
+	if config.AdminAddress == "" {
+		config.AdminAddress = "127.0.0.1:0"
+	}
+	n := &Node{config: config, servers: slices.Clone(config.Servers)}
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if err := telemetry.RegisterPipeline(metrics, n.pipeline); err != nil {
+		return nil, err
+	}
+	if err := n.listen(metrics); err != nil {
+		return nil, err
+	}
+	n.loop = control.New(control.Config{
+		Sources: []control.Source{config.Source}, Frontends: config.Frontends, Publish: n.publish,
+	})
+	// Last, for from now on only Run can end what it starts.
+	n.proxy = nodeproxy.New(nodeproxy.Config{
+		Log: config.Log, Metrics: telemetry.NewProxy(metrics), DrainDelay: config.DrainDelay,
+	})
+	return n, nil
+}
+
+// listen opens the admin sockets; where one fails, none stays open.
+func (n *Node) listen(metrics prometheus.Gatherer) (err error) {
+	outside := admin.Config{Metrics: metrics, Parts: []admin.Part{{Name: "table", Ready: n.hasTable}, {Name: "drain", Ready: n.notDraining}}}
+	inside := outside
+	inside.Latest, inside.Problems = n.Latest, n.Problems
+	if n.admin, err = admin.Listen(n.config.AdminAddress, admin.Handler(inside)); err != nil {
+		return err
+	}
+	n.servers = append(n.servers, n.admin.Run)
+	if n.config.MetricsAddress == "" {
+		return nil
+	}
+	server, err := admin.Listen(n.config.MetricsAddress, admin.Handler(outside))
+	if err != nil {
+		return errors.Join(err, n.admin.Close())
+	}
+	n.servers = append(n.servers, server.Run)
+	return nil
+}
+
+// AdminAddr is where the admin API listens.
+func (n *Node) AdminAddr() netip.AddrPort { return n.admin.Addr() }
+
+// Latest returns the Snapshot that is served, nil before the first.
+func (n *Node) Latest() *control.Snapshot { return n.latest.Load() }
+
+// Problems returns what is wrong now: with the objects, then with serving them.
+func (n *Node) Problems() []mesh.Problem {
+	var out []mesh.Problem
+	if s := n.Latest(); s != nil {
+		out = append(out, s.Mesh.Problems...)
+	}
+	if n.config.Problems != nil {
+		out = append(out, n.config.Problems()...)
+	}
+	for _, p := range n.proxy.Problems() {
+		if n.config.Reword != nil {
+			p = n.config.Reword(p)
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// Run serves until the context ends. Then the Node is unready at once, and takes
+// no new work after DrainDelay; what is in flight goes on, by ever newer Tables,
+// for at most DrainTimeout. Its servers stop last, so that a probe sees the whole
+// way. It also stops, with an error, where the source or a server fails.
+func (n *Node) Run(ctx context.Context) error {
+	lasting, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	group, failed := errgroup.WithContext(lasting)
+	for _, run := range append([]func(context.Context) error{n.loop.Run}, n.servers...) {
+		group.Go(func() error { return run(lasting) })
+	}
+	select {
+	case <-ctx.Done():
+	case <-failed.Done():
+	}
+	n.drain(lasting)
+	end()
+	return group.Wait()
+}
+
+// drain ends the proxy. What does not end in time is cut, which is no failure of
+// the Node.
+func (n *Node) drain(ctx context.Context) {
+	n.draining.Store(true)
+	n.config.Log.Info().Dur("delay", n.config.DrainDelay).Dur("timeout", n.config.DrainTimeout).Msg("stopping: unready from now on")
+	ctx, cancel := context.WithTimeout(ctx, n.config.DrainDelay+n.config.DrainTimeout)
+	defer cancel()
+	if err := n.proxy.Drain(ctx); err != nil {
+		n.config.Log.Warn().Err(err).Msg("cut what did not end in time")
+	}
+}
+
+// publish is called by the loop with each Snapshot in turn.
+func (n *Node) publish(s *control.Snapshot) {
+	n.proxy.Publish(s.Table)
+	n.latest.Store(s)
+	n.config.Log.Debug().Uint64("generation", s.Generation).Uint64("changes", s.Changes).
+		Dur("took", s.Took).Int("services", len(s.Mesh.Services)).Msg("new table")
+	n.tellProblems()
+	if n.config.Published != nil {
+		n.config.Published(s)
+	}
+}
+
+// tellProblems logs each problem once, for as long as it is there.
+func (n *Node) tellProblems() {
+	now := map[mesh.Problem]bool{}
+	for _, p := range n.Problems() {
+		if !n.told[p] && !now[p] {
+			n.config.Log.Warn().Stringer("object", p.Object).Str("reason", p.Reason).Msg(p.Message)
+		}
+		now[p] = true
+	}
+	n.told = now
+}
+
+// pipeline is the state that the metrics show.
+func (n *Node) pipeline() telemetry.Pipeline {
+	p := telemetry.Pipeline{Problems: map[string]int{}}
+	for _, problem := range n.Problems() {
+		p.Problems[problem.Reason]++
+	}
+	if s := n.Latest(); s != nil {
+		p.Generation, p.Built, p.Took = s.Generation, s.Built, s.Took
+	}
+	if n.config.Stale != nil {
+		p.Stale = n.config.Stale()
+	}
+	return p
+}
+
+func (n *Node) hasTable() error {
+	if n.Latest() == nil {
+		return errors.New("the first full picture is not there yet")
+	}
+	return nil
+}
+
+func (n *Node) notDraining() error {
+	if n.draining.Load() {
+		return errors.New("stopping")
+	}
+	return nil
+}

@@ -1,0 +1,145 @@
+package l4
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
+	"github.com/weft-mesh/weft/pkg/telemetry"
+)
+
+// TCP relays connections to endpoints. The zero value works: it logs and counts
+// nothing.
+type TCP struct {
+	Log     zerolog.Logger
+	Metrics *telemetry.Proxy
+	Dialer  upstream.Dialer
+	// DetectTimeout is how long Detect waits for a client to speak first;
+	// zero means 100 ms.
+	DetectTimeout time.Duration
+	// Idle ends a relay after so long without a byte either way; zero never.
+	Idle time.Duration
+}
+
+// Call is one connection and what decides it, for life.
+type Call struct {
+	Snapshot *upstream.Snapshot
+	Route    *upstream.Route
+	Client   *net.TCPConn
+}
+
+// address returns the client's, in its plain form.
+func (c *Call) address() netip.Addr { return Address(c.Client.RemoteAddr()) }
+
+// Address returns the IP of a TCP or UDP address, unmapped and without a zone.
+func Address(a net.Addr) netip.Addr {
+	var ip netip.Addr
+	switch a := a.(type) {
+	case *net.TCPAddr:
+		ip = a.AddrPort().Addr()
+	case *net.UDPAddr:
+		ip = a.AddrPort().Addr()
+	}
+	return ip.Unmap().WithZone("")
+}
+
+// Relay connects a client to an endpoint and returns when both connections are
+// closed. first was read from the client before. The end of the context resets
+// both. A client that cannot be served is reset.
+func (t *TCP) Relay(ctx context.Context, c Call, first []byte) {
+	out := t.connect(ctx, c)
+	if out == nil {
+		return
+	}
+	out.run(ctx, first, nil)
+}
+
+// outgoing is a connection that was made for a client.
+type outgoing struct {
+	tcp      *TCP
+	call     Call
+	cluster  *upstream.Cluster
+	endpoint *upstream.Endpoint
+	conn     *net.TCPConn
+}
+
+func (o *outgoing) run(ctx context.Context, fromClient, fromServer []byte) {
+	defer o.endpoint.Release()
+	counter := o.tcp.Metrics.Connection(label(o.call.Snapshot, o.call.Route, o.cluster, o.call.address()))
+	defer counter.Close()
+	r := relay{
+		client: o.call.Client, server: o.conn, fromClient: fromClient, fromServer: fromServer,
+		idle: o.tcp.Idle, counter: counter,
+	}
+	r.run(ctx)
+}
+
+// drop closes the outgoing connection unused.
+func (o *outgoing) drop() {
+	o.endpoint.Release()
+	_ = o.conn.Close()
+}
+
+// label says between whom a connection runs. cluster is nil where none serves it.
+func label(s *upstream.Snapshot, r *upstream.Route, cluster *upstream.Cluster, client netip.Addr) telemetry.Call {
+	source := s.Source(client)
+	call := telemetry.Call{
+		SourceWorkload: source.Name, SourceNamespace: source.Namespace,
+		Service: r.Port.Service.Name, Namespace: r.Port.Service.Namespace,
+	}
+	if cluster != nil {
+		call.Backend = cluster.Service.Name
+	}
+	return call
+}
+
+// connect finds an endpoint that accepts a connection, trying others where one
+// does not: nothing was delivered yet. It returns nil after having refused the
+// client.
+func (t *TCP) connect(ctx context.Context, c Call) *outgoing {
+	cluster := c.Route.Choose(upstream.Connections)
+	if cluster == nil {
+		t.Refuse(c, upstream.NoBackend)
+		return nil
+	}
+	if cluster.Empty() {
+		t.Refuse(c, upstream.NoEndpoints)
+		return nil
+	}
+	reason := upstream.ConnectFailed
+	try := cluster.Try(c.address())
+	for e := try.Next(); e != nil; e = try.Next() {
+		conn, err := t.Dialer.Dial(ctx, e)
+		if err == nil {
+			return &outgoing{tcp: t, call: c, cluster: cluster, endpoint: e, conn: conn}
+		}
+		e.Release()
+		if refused := (*upstream.DialError)(nil); errors.As(err, &refused) {
+			reason = refused.Reason()
+		}
+		t.Log.Debug().Err(err).Stringer("service", c.Route.Port.Service).Msg("endpoint does not accept a connection")
+	}
+	t.Refuse(c, reason)
+	return nil
+}
+
+// Refuse resets a client: it must not take a refusal for an empty answer.
+func (t *TCP) Refuse(c Call, reason upstream.Reason) {
+	t.Metrics.Refused(string(reason))
+	event := t.Log.Debug().Str("reason", string(reason)).Stringer("client", c.Client.RemoteAddr())
+	if c.Route != nil {
+		event = event.Stringer("service", c.Route.Port.Service).Uint16("port", c.Route.Port.Number)
+	}
+	event.Msg("connection refused")
+	Reset(c.Client)
+}
+
+// Reset closes a connection with RST instead of FIN.
+func Reset(c *net.TCPConn) {
+	_ = c.SetLinger(0)
+	_ = c.Close()
+}

@@ -1,0 +1,222 @@
+package l4
+
+import (
+	"container/list"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
+	"github.com/weft-mesh/weft/pkg/telemetry"
+)
+
+// largestDatagram is what UDP can carry.
+const largestDatagram = 64 << 10
+
+// UDP relays the datagrams of one port. Conn, Current and At are required;
+// every other zero value works.
+type UDP struct {
+	Log     zerolog.Logger
+	Metrics *telemetry.Proxy
+	// Conn is the listening socket; replies leave from it.
+	Conn *net.UDPConn
+	// Current returns the Snapshot that decides a session that begins now.
+	Current func() *upstream.Snapshot
+	// At is where Conn listens.
+	At upstream.Key
+	// Idle ends a session without datagrams either way; zero means one minute.
+	Idle time.Duration
+	// Most bounds the sessions; zero means 10,000. The one that was idle for
+	// longest leaves for a new one.
+	Most int
+
+	buffers sync.Pool
+	running sync.WaitGroup
+
+	mu       sync.Mutex // guards the two, and the elements of sessions
+	sessions map[netip.AddrPort]*session
+	byUse    list.List // of *session, the latest used first
+}
+
+// session is one client address and port with a socket of its own to an endpoint.
+type session struct {
+	client   netip.AddrPort
+	conn     *net.UDPConn
+	endpoint *upstream.Endpoint
+	counter  *telemetry.Session
+	element  *list.Element // nil once the session has left
+	used     time.Time
+}
+
+// Serve relays until Conn is closed, and returns when every session has ended.
+func (u *UDP) Serve() {
+	if u.Idle == 0 {
+		u.Idle = time.Minute
+	}
+	if u.Most == 0 {
+		u.Most = 10_000
+	}
+	u.sessions = map[netip.AddrPort]*session{}
+	buffer := make([]byte, largestDatagram)
+	for {
+		n, client, err := u.Conn.ReadFromUDPAddrPort(buffer)
+		if errors.Is(err, net.ErrClosed) {
+			break
+		}
+		if err != nil {
+			u.Log.Debug().Err(err).Msg("reading a datagram failed; going on")
+			continue
+		}
+		if s := u.session(client); s != nil {
+			u.send(s, buffer[:n])
+		}
+	}
+	u.leaveAll()
+	u.running.Wait()
+}
+
+// send passes a datagram on to the endpoint.
+func (u *UDP) send(s *session, datagram []byte) {
+	if _, err := s.conn.Write(datagram); err != nil {
+		u.broken(s, err)
+		return
+	}
+	s.counter.Received()
+}
+
+// session returns the session of a client, a new one where it has none or its
+// endpoint left the Table. Nil means that the datagram is dropped.
+func (u *UDP) session(client netip.AddrPort) *session {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if s, ok := u.sessions[client]; ok {
+		if !s.endpoint.Gone() {
+			u.use(s)
+			return s
+		}
+		u.leave(s)
+	}
+	s, reason, err := u.begin(client)
+	if s == nil {
+		u.Metrics.Refused(string(reason))
+		u.Log.Debug().Err(err).Str("reason", string(reason)).Stringer("client", client).Stringer("listen", u.At.Listen).Msg("datagram dropped")
+		return nil
+	}
+	for len(u.sessions) >= u.Most {
+		u.leave(u.byUse.Back().Value.(*session))
+	}
+	u.sessions[client] = s
+	s.element = u.byUse.PushFront(s)
+	u.use(s)
+	u.running.Go(func() { u.reply(s) })
+	return s
+}
+
+// begin chooses an endpoint and opens a socket to it. A datagram is tried once.
+func (u *UDP) begin(client netip.AddrPort) (*session, upstream.Reason, error) {
+	snapshot := u.Current()
+	route := snapshot.Route(u.At)
+	if route == nil {
+		return nil, upstream.NoRoute, nil
+	}
+	cluster := route.Choose(upstream.Connections)
+	if cluster == nil {
+		return nil, upstream.NoBackend, nil
+	}
+	address := client.Addr().Unmap().WithZone("")
+	try := cluster.Try(address)
+	endpoint := try.Next()
+	if endpoint == nil {
+		return nil, upstream.NoEndpoints, nil
+	}
+	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(endpoint.Address))
+	if err != nil {
+		endpoint.Release()
+		return nil, upstream.ConnectFailed, err
+	}
+	counter := u.Metrics.Session(label(snapshot, route, cluster, address))
+	return &session{client: client, conn: conn, endpoint: endpoint, counter: counter}, "", nil
+}
+
+// reply passes datagrams of the endpoint back to the client until the session ends.
+func (u *UDP) reply(s *session) {
+	defer s.counter.Close()
+	defer s.endpoint.Release()
+	for u.awake(s) {
+		buffer, n, err := u.receive(s.conn)
+		var network net.Error
+		switch {
+		case err == nil:
+			u.touch(s)
+			if _, err := u.Conn.WriteToUDPAddrPort((*buffer)[:n], s.client); err == nil {
+				s.counter.Sent()
+			}
+		case !(errors.As(err, &network) && network.Timeout()):
+			u.broken(s, err)
+		}
+		if buffer != nil {
+			u.buffers.Put(buffer)
+		}
+	}
+}
+
+func (u *UDP) touch(s *session) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.use(s)
+}
+
+// awake sets the time until which the session may be idle; false where that is
+// past or the session has left.
+func (u *UDP) awake(s *session) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	until := s.used.Add(u.Idle)
+	if !time.Now().Before(until) {
+		u.leave(s)
+	}
+	return s.element != nil && s.conn.SetReadDeadline(until) == nil
+}
+
+// broken ends a session whose endpoint is not there (ICMP says so).
+func (u *UDP) broken(s *session, err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if s.element == nil {
+		return
+	}
+	u.Metrics.Refused(string(upstream.UpstreamReset))
+	u.Log.Debug().Err(err).Stringer("endpoint", s.endpoint.Address).Msg("UDP session broken off")
+	s.endpoint.Failed()
+	u.leave(s)
+}
+
+// use marks a session as the latest used. The caller holds the lock.
+func (u *UDP) use(s *session) {
+	s.used = time.Now()
+	if s.element != nil {
+		u.byUse.MoveToFront(s.element)
+	}
+}
+
+// leave takes a session out and lets its reply end. The caller holds the lock.
+func (u *UDP) leave(s *session) {
+	if s.element == nil {
+		return
+	}
+	u.byUse.Remove(s.element)
+	s.element = nil
+	delete(u.sessions, s.client)
+	_ = s.conn.Close()
+}
+
+func (u *UDP) leaveAll() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for u.byUse.Len() > 0 {
+		u.leave(u.byUse.Front().Value.(*session))
+	}
+}

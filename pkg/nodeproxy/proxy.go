@@ -1,0 +1,115 @@
+package nodeproxy
+
+import (
+	"context"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/weft-mesh/weft/pkg/mesh"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/l4"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/stdhttp"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
+	"github.com/weft-mesh/weft/pkg/route"
+	"github.com/weft-mesh/weft/pkg/telemetry"
+)
+
+// Config of a Proxy. Every zero value works.
+type Config struct {
+	// Log takes what a person should see; refused calls are told at debug level.
+	Log zerolog.Logger
+	// Metrics counts; nil counts nothing.
+	Metrics *telemetry.Proxy
+	// DetectTimeout is how long a client of a port without a known protocol may
+	// be silent before the proxy looks whether the server speaks first; zero
+	// means 100 ms.
+	DetectTimeout time.Duration
+	// ConnectTimeout bounds one attempt to connect to an endpoint; zero means
+	// one second.
+	ConnectTimeout time.Duration
+	// IdleTimeout closes an HTTP client's connection without requests; zero
+	// means 5 minutes.
+	IdleTimeout time.Duration
+	// TCPIdleTimeout ends a relayed TCP connection after so long without a byte
+	// either way; zero means never.
+	TCPIdleTimeout time.Duration
+	// UDPIdleTimeout ends a UDP session without datagrams; zero means one minute.
+	UDPIdleTimeout time.Duration
+	// UDPSessions bounds the sessions of one UDP port; zero means 10,000.
+	UDPSessions int
+	// DrainDelay is how long Drain still accepts connections, so that whoever
+	// sends them here has time to learn that this proxy goes; zero means not at all.
+	DrainDelay time.Duration
+}
+
+// Proxy is the data plane of one node. Make it with New, end it with Drain. Its
+// methods are safe for concurrent use.
+type Proxy struct {
+	config  Config
+	state   upstream.Set
+	current atomic.Pointer[upstream.Snapshot]
+	tcp     l4.TCP
+	http    *stdhttp.Engine
+	conns   registry
+	life    context.Context // ends when the last connection must
+	end     context.CancelFunc
+
+	mu        sync.Mutex // guards what follows, and orders Publish, the retry and Drain
+	table     *route.Table
+	listeners map[upstream.Key]*listener
+	problems  map[upstream.Key]mesh.Problem
+	retry     *time.Timer // nil while every listener is open
+	closed    bool        // no listener is opened any more
+	running   sync.WaitGroup
+}
+
+// New returns a Proxy without ports.
+func New(config Config) *Proxy {
+	p := &Proxy{config: config, listeners: map[upstream.Key]*listener{}, problems: map[upstream.Key]mesh.Problem{}}
+	p.life, p.end = context.WithCancel(context.Background())
+	dialer := upstream.Dialer{Timeout: config.ConnectTimeout}
+	p.tcp = l4.TCP{
+		Log: config.Log, Metrics: config.Metrics, Dialer: dialer,
+		DetectTimeout: config.DetectTimeout, Idle: config.TCPIdleTimeout,
+	}
+	p.http = stdhttp.New(stdhttp.Config{
+		Log: config.Log, Metrics: config.Metrics, Dialer: dialer,
+		Current: p.current.Load, IdleTimeout: config.IdleTimeout,
+	})
+	return p
+}
+
+// registry knows the open connections of clients.
+type registry struct {
+	mu    sync.Mutex // guards conns
+	conns map[*net.TCPConn]struct{}
+	open  sync.WaitGroup
+}
+
+func (r *registry) add(c *net.TCPConn) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.conns == nil {
+		r.conns = map[*net.TCPConn]struct{}{}
+	}
+	r.conns[c] = struct{}{}
+	r.open.Add(1)
+}
+
+func (r *registry) remove(c *net.TCPConn) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.conns, c)
+	r.open.Done()
+}
+
+// reset breaks off every connection.
+func (r *registry) reset() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for c := range r.conns {
+		l4.Reset(c)
+	}
+}

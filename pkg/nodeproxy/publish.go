@@ -1,0 +1,124 @@
+package nodeproxy
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/weft-mesh/weft/pkg/mesh"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
+	"github.com/weft-mesh/weft/pkg/route"
+)
+
+// ListenFailed is the reason of a Problem: a listening address of the Service
+// could not be opened.
+const ListenFailed = "ListenFailed"
+
+// retryEvery is how long a listening address that could not be opened waits for
+// the next attempt.
+const retryEvery = time.Second
+
+// Publish makes a Table the one that decides from now on. Listeners of ports
+// that left are closed, new ones opened; none is touched for any other reason.
+// What could not be opened is told by Problems and tried again each second.
+func (p *Proxy) Publish(t *route.Table) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	snapshot, gone := p.state.Bind(t)
+	for key, l := range p.listeners {
+		if snapshot.Route(key) == nil {
+			l.close()
+			delete(p.listeners, key)
+		}
+	}
+	p.current.Store(snapshot)
+	p.table = t
+	p.http.Forget(gone)
+	p.listen()
+}
+
+// Problems tells the listening addresses that are not open, by Service and port.
+func (p *Proxy) Problems() []mesh.Problem {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	keys := slices.SortedFunc(maps.Keys(p.problems), func(a, b upstream.Key) int {
+		return cmp.Or(a.Listen.Compare(b.Listen), cmp.Compare(a.Transport, b.Transport))
+	})
+	out := make([]mesh.Problem, 0, len(keys))
+	for _, k := range keys {
+		out = append(out, p.problems[k])
+	}
+	return out
+}
+
+// listen opens what the Table names and is not open, and sees to the retry. The
+// caller holds the lock.
+func (p *Proxy) listen() {
+	if p.closed {
+		return
+	}
+	clear(p.problems)
+	for _, port := range p.table.Ports() {
+		key := upstream.Key{Listen: port.Listen, Transport: port.Transport}
+		if _, open := p.listeners[key]; open {
+			continue
+		}
+		l, err := p.open(key)
+		if err != nil {
+			p.problems[key] = problem(port, err)
+			continue
+		}
+		p.listeners[key] = l
+	}
+	p.count()
+	p.schedule()
+}
+
+// schedule sets the retry where something is not open.
+func (p *Proxy) schedule() {
+	if p.retry != nil && p.retry.Stop() {
+		p.running.Done()
+	}
+	p.retry = nil
+	if len(p.problems) == 0 {
+		return
+	}
+	p.running.Add(1)
+	p.retry = time.AfterFunc(retryEvery, func() {
+		defer p.running.Done()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.listen()
+	})
+}
+
+func (p *Proxy) count() {
+	open := map[mesh.Transport]int{mesh.TCP: 0, mesh.UDP: 0}
+	for key := range p.listeners {
+		open[key.Transport]++
+	}
+	for transport, n := range open {
+		p.config.Metrics.Listeners(transport.String(), n)
+	}
+}
+
+func problem(port *route.Port, err error) mesh.Problem {
+	return mesh.Problem{
+		Object:  mesh.Ref{APIVersion: "v1", Kind: "Service", Namespace: port.Service.Namespace, Name: port.Service.Name},
+		Reason:  ListenFailed,
+		Message: fmt.Sprintf("port %d/%s cannot be reached through the mesh: %v; it is tried again each second", port.Number, port.Transport, err),
+	}
+}
+
+// address writes a listening address for package net: an unspecified IP means
+// every address of the host, of both families where it has both.
+func address(a netip.AddrPort) string {
+	if a.Addr().IsUnspecified() {
+		return ":" + strconv.Itoa(int(a.Port()))
+	}
+	return a.String()
+}

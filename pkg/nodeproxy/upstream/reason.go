@@ -1,0 +1,20 @@
+package upstream
+
+// Reason says why a call was refused. It is one stable word, the same in the
+// header weft-reason, in the metric and in the log.
+type Reason string
+
+// The reasons of this version.
+const (
+	NoRoute           Reason = "no-route"           // the port is no longer in the Table
+	NoBackend         Reason = "no-backend"         // the route has no backend that takes traffic
+	NoEndpoints       Reason = "no-endpoints"       // nothing is ready to serve the port
+	ConnectFailed     Reason = "connect-failed"     // no endpoint accepted a connection
+	UpstreamTimeout   Reason = "upstream-timeout"   // no endpoint answered a connection attempt in time
+	UpstreamReset     Reason = "upstream-reset"     // the endpoint broke off before or within its answer
+	UpstreamMalformed Reason = "upstream-malformed" // the endpoint's answer is not HTTP
+	ClientGone        Reason = "client-gone"        // the client left before its answer was complete
+	BadRequest        Reason = "bad-request"        // the request is malformed
+	MethodRefused     Reason = "method-refused"     // CONNECT and TRACE are not proxied
+	Internal          Reason = "internal"           // a fault of the proxy itself
+)

@@ -1,0 +1,135 @@
+package upstream
+
+import (
+	"net/netip"
+	"sync"
+
+	"github.com/weft-mesh/weft/pkg/mesh"
+	"github.com/weft-mesh/weft/pkg/route"
+)
+
+// Set is the state that outlives Tables. Its zero value is empty and ready.
+type Set struct {
+	mu        sync.Mutex // guards the maps
+	endpoints map[netip.AddrPort]*Endpoint
+	rotations map[string]*rotation
+}
+
+// Key is a listening address with its transport.
+type Key struct {
+	Listen    netip.AddrPort
+	Transport mesh.Transport
+}
+
+// Snapshot is a Table with the state of what it names.
+type Snapshot struct {
+	table  *route.Table
+	routes map[Key]*Route
+}
+
+// Route is one port of the Table with its state.
+type Route struct {
+	Port     *route.Port
+	rotation *rotation
+	clusters []*Cluster // as in Port.Rule.Backends
+}
+
+// Cluster is a set of endpoints with their state.
+type Cluster struct {
+	Service   mesh.Name
+	affinity  bool
+	endpoints []*Endpoint
+}
+
+// Bind joins a Table with what is known of its endpoints and forgets those that
+// it does not name; they are returned as gone. The Snapshot of the Table before
+// stays usable for what still holds it. Where two ports claim one listening
+// address, the first in the Table's order has it.
+func (s *Set) Bind(t *route.Table) (snapshot *Snapshot, gone []*Endpoint) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := binder{old: s, endpoints: make(map[netip.AddrPort]*Endpoint, len(s.endpoints)), rotations: make(map[string]*rotation, len(s.rotations))}
+	snapshot = &Snapshot{table: t, routes: make(map[Key]*Route, len(t.Ports()))}
+	for _, p := range t.Ports() {
+		key := Key{Listen: p.Listen, Transport: p.Transport}
+		if _, taken := snapshot.routes[key]; !taken {
+			snapshot.routes[key] = b.route(p)
+		}
+	}
+	for address, e := range s.endpoints {
+		if _, kept := b.endpoints[address]; !kept {
+			e.gone.Store(true)
+			gone = append(gone, e)
+		}
+	}
+	s.endpoints, s.rotations = b.endpoints, b.rotations
+	return snapshot, gone
+}
+
+// binder is the scratch of one Bind: what the new Table names.
+type binder struct {
+	old       *Set
+	endpoints map[netip.AddrPort]*Endpoint
+	rotations map[string]*rotation
+}
+
+func (b *binder) route(p *route.Port) *Route {
+	r := &Route{Port: p, rotation: b.rotation(p.Rule)}
+	for i := range p.Rule.Backends {
+		from := p.Rule.Backends[i].Cluster
+		c := &Cluster{Service: from.Service, affinity: p.Affinity, endpoints: make([]*Endpoint, len(from.Endpoints))}
+		for j := range from.Endpoints {
+			c.endpoints[j] = b.endpoint(from.Endpoints[j].Address)
+		}
+		r.clusters = append(r.clusters, c)
+	}
+	return r
+}
+
+func (b *binder) endpoint(address netip.AddrPort) *Endpoint {
+	e, ok := b.endpoints[address]
+	if !ok {
+		if e, ok = b.old.endpoints[address]; !ok {
+			e = newEndpoint(address)
+		}
+		b.endpoints[address] = e
+	}
+	return e
+}
+
+func (b *binder) rotation(rule *route.Rule) *rotation {
+	r, ok := b.rotations[rule.Key]
+	if !ok {
+		if r, ok = b.old.rotations[rule.Key]; !ok {
+			r = newRotation(len(rule.Backends))
+		}
+		b.rotations[rule.Key] = r
+	}
+	return r
+}
+
+// Route returns what becomes of calls that arrive at a listening address, nil
+// where the Table no longer names it.
+func (s *Snapshot) Route(k Key) *Route { return s.routes[k] }
+
+// Source names who owns the workload at a client's address: its namespace and
+// the Deployment, StatefulSet, … The zero Name means nobody known.
+func (s *Snapshot) Source(client netip.Addr) mesh.Name {
+	w := s.table.Workload(client)
+	if w == nil {
+		return mesh.Name{}
+	}
+	return mesh.Name{Namespace: w.Name.Namespace, Name: w.OwnerName}
+}
+
+// Choose takes the rotation one step on and returns the cluster whose turn it
+// is, nil where the route has no backend.
+func (r *Route) Choose(u Unit) *Cluster {
+	if len(r.clusters) == 0 {
+		return nil
+	}
+	return r.clusters[r.rotation.next(u, r.Port.Rule.Backends)]
+}
+
+// Empty is true of a cluster without endpoints.
+func (c *Cluster) Empty() bool { return len(c.endpoints) == 0 }
