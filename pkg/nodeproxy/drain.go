@@ -9,15 +9,18 @@ import "context"
 // left and returns the context's error. Nothing of the Proxy runs after it.
 func (p *Proxy) Drain(ctx context.Context) error {
 	p.http.Drain()
+	p.http1.Drain()
 	delay, cancel := context.WithTimeout(ctx, p.config.DrainDelay)
 	<-delay.Done()
 	cancel()
 	p.closeListeners()
 	p.http.Quiesce()
+	p.http1.Quiesce()
 	err := p.await(ctx)
 	p.end()
 	p.running.Wait()
 	p.http.Close()
+	p.http1.Close()
 	return err
 }
 

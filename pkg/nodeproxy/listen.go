@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/weft-mesh/weft/pkg/mesh"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/http1"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/l4"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/stdhttp"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
@@ -96,9 +97,14 @@ func (p *Proxy) serve(c *net.TCPConn, at upstream.Key) {
 		return
 	}
 	handed = true
+	ended := func() { p.conns.remove(c) }
+	if kind == l4.HTTP1 && call.Route.Port.Protocol != mesh.HTTP2 {
+		p.http1.Serve(http1.Conn{TCPConn: c, First: first, At: at, Client: l4.Address(c.RemoteAddr()), Ended: ended})
+		return
+	}
 	p.http.Serve(stdhttp.Conn{
 		TCPConn: c, First: first, HTTP2: kind == l4.HTTP2, At: at,
-		Client: l4.Address(c.RemoteAddr()), Ended: func() { p.conns.remove(c) },
+		Client: l4.Address(c.RemoteAddr()), Ended: ended,
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/rs/zerolog"
 	"github.com/weft-mesh/weft/pkg/mesh"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/http1"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/l4"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/stdhttp"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
@@ -51,7 +52,8 @@ type Proxy struct {
 	state   upstream.Set
 	current atomic.Pointer[upstream.Snapshot]
 	tcp     l4.TCP
-	http    *stdhttp.Engine
+	http    *stdhttp.Engine // HTTP/2, and what is translated to it
+	http1   *http1.Engine   // HTTP/1 to HTTP/1
 	conns   registry
 	life    context.Context // ends when the last connection must
 	end     context.CancelFunc
@@ -75,6 +77,10 @@ func New(config Config) *Proxy {
 		DetectTimeout: config.DetectTimeout, Idle: config.TCPIdleTimeout,
 	}
 	p.http = stdhttp.New(stdhttp.Config{
+		Log: config.Log, Metrics: config.Metrics, Dialer: dialer,
+		Current: p.current.Load, IdleTimeout: config.IdleTimeout,
+	})
+	p.http1 = http1.New(http1.Config{
 		Log: config.Log, Metrics: config.Metrics, Dialer: dialer,
 		Current: p.current.Load, IdleTimeout: config.IdleTimeout,
 	})

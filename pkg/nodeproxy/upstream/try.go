@@ -14,7 +14,8 @@ const mostTries = 3
 type Try struct {
 	cluster *Cluster
 	client  netip.Addr
-	tried   []*Endpoint
+	tried   [mostTries]*Endpoint
+	count   int
 }
 
 // Try begins a call from a client's address, which matters to affinity only.
@@ -24,7 +25,7 @@ func (c *Cluster) Try(client netip.Addr) Try { return Try{cluster: c, client: cl
 // nil when the call has been tried enough. Endpoints that just refused a
 // connection come last.
 func (t *Try) Next() *Endpoint {
-	if len(t.tried) == min(mostTries, len(t.cluster.endpoints)) {
+	if t.count == min(mostTries, len(t.cluster.endpoints)) {
 		return nil
 	}
 	var e *Endpoint
@@ -34,7 +35,8 @@ func (t *Try) Next() *Endpoint {
 		e = t.lighter()
 	}
 	e.load.Add(1)
-	t.tried = append(t.tried, e)
+	t.tried[t.count] = e
+	t.count++
 	return e
 }
 
@@ -66,7 +68,7 @@ func (t *Try) from(start int, except *Endpoint) *Endpoint {
 	all := t.cluster.endpoints
 	for i := range all {
 		e := all[(start+i)%len(all)]
-		if e != except && !slices.Contains(t.tried, e) {
+		if e != except && !slices.Contains(t.tried[:t.count], e) {
 			return e
 		}
 	}
@@ -79,7 +81,7 @@ func (t *Try) awake(otherwise *Endpoint) *Endpoint {
 	start := rand.IntN(len(all))
 	for i := range all {
 		e := all[(start+i)%len(all)]
-		if !e.resting() && !slices.Contains(t.tried, e) {
+		if !e.resting() && !slices.Contains(t.tried[:t.count], e) {
 			return e
 		}
 	}
@@ -95,7 +97,7 @@ func (t *Try) nearest() *Endpoint {
 	var bestScore uint64
 	var bestRests bool
 	for _, e := range t.cluster.endpoints {
-		if slices.Contains(t.tried, e) {
+		if slices.Contains(t.tried[:t.count], e) {
 			continue
 		}
 		score, rests := mix(client^e.hash), e.resting()

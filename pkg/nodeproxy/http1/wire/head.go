@@ -139,7 +139,7 @@ func (h *head) note(b []byte, f *field) error {
 	case connection:
 		f.drop = true
 		h.noteConnection(value)
-	case hopByHop, reserved:
+	case hopByHop, ours:
 		f.drop = true
 	case upgrade:
 		f.drop = true
@@ -227,8 +227,9 @@ func (h *head) noteCoding(value []byte) error {
 	return ErrCodingOther
 }
 
-// dropNamed drops the fields that Connection names. Those that carry the
-// message itself stay: naming them would change its meaning.
+// dropNamed drops the fields that Connection names. Those that frame and route
+// the message stay, since naming them would change its meaning, and so does
+// X-Forwarded-For: naming it would hide who called.
 func (h *head) dropNamed() {
 	if !h.named {
 		return
@@ -248,7 +249,7 @@ func (h *head) dropName(option []byte) {
 	for i := range h.count {
 		f := &h.fields[i]
 		switch f.name {
-		case host, contentLength, transferEncoding:
+		case host, contentLength, transferEncoding, forwardedFor:
 			continue
 		}
 		if same(h.bytes[f.line:f.colon], option) {

@@ -15,20 +15,28 @@ const (
 	forwardedFor
 	trailer
 	hopByHop // Keep-Alive, Proxy-Connection, …: never forwarded
-	reserved // says who calls, or to whom: never believed, never forwarded
+	ours     // weft-…: only Weft says it
+	reserved // says who calls: not believed of a client, never forwarded for it
 	private  // credentials and cookies: fields, but never trailers
 	payload  // describes or routes the message: a field, but never a trailer
 )
 
-// reservedPrefixes begin names by which proxies tell each other who calls.
-var reservedPrefixes = [...]string{"weft-", "l5d-", "x-envoy-"}
+// Beginnings of names by which proxies tell each other who calls.
+const (
+	ourPrefix     = "weft-"
+	linkerdPrefix = "l5d-"
+	envoyPrefix   = "x-envoy-"
+)
+
+// longest is the length of the longest name that is known whole.
+const longest = len("x-forwarded-client-cert")
 
 // lookup tells what a field name means. A name with '_' means what it would
 // with '-', since many servers read both as one; it is then never forwarded if
 // it means anything.
 func lookup(b []byte) name {
-	if len(b) > len("x-forwarded-client-cert") && !prefixed(b) {
-		return other
+	if n := prefixed(b); n != other || len(b) > longest {
+		return n
 	}
 	for _, c := range b {
 		if c == '_' {
@@ -40,7 +48,7 @@ func lookup(b []byte) name {
 
 // alias looks a name with underscores up as it may be read by others.
 func alias(b []byte) name {
-	var dashed [len("x-forwarded-client-cert")]byte
+	var dashed [longest]byte
 	n := copy(dashed[:], b)
 	for i, c := range dashed[:n] {
 		if c == '_' {
@@ -51,21 +59,25 @@ func alias(b []byte) name {
 	case other, private, payload:
 		return other
 	}
-	return reserved
+	return hopByHop
 }
 
-// prefixed tells whether a name is reserved by its beginning.
-func prefixed(b []byte) bool {
-	for _, prefix := range reservedPrefixes {
-		if len(b) >= len(prefix) && begins(b, prefix) {
-			return true
-		}
+// prefixed tells what a name means by its beginning.
+func prefixed(b []byte) name {
+	switch {
+	case begins(b, ourPrefix):
+		return ours
+	case begins(b, linkerdPrefix), begins(b, envoyPrefix):
+		return reserved
 	}
-	return false
+	return other
 }
 
 // begins compares as lookup does: the case and '_' do not matter.
 func begins(b []byte, prefix string) bool {
+	if len(b) < len(prefix) {
+		return false
+	}
 	for i := range len(prefix) {
 		c := b[i]
 		if c == '_' {
@@ -83,9 +95,6 @@ func begins(b []byte, prefix string) bool {
 
 // known looks a name up. The length comes first: most names end there.
 func known(b []byte) name {
-	if prefixed(b) {
-		return reserved
-	}
 	switch len(b) {
 	case 2:
 		return if1(b, "te", te)
@@ -98,7 +107,7 @@ func known(b []byte) name {
 	case 7:
 		return if2(b, "upgrade", upgrade, "trailer", trailer)
 	case 9:
-		return if2(b, "forwarded", reserved, "x-real-ip", reserved)
+		return if1(b, "x-real-ip", reserved)
 	case 10:
 		if fold(b, "set-cookie") {
 			return private

@@ -167,6 +167,7 @@ func (r *Request) check() error {
 // finish settles which fields are forwarded.
 func (r *Request) finish() {
 	r.dropNamed()
+	r.dropAll(reserved)
 	if r.absolute {
 		r.dropAll(host)
 	}
