@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -31,16 +32,31 @@ func testCanary(c *cluster) {
 			c.applyText(split(step.v1, step.v2))
 			applied := time.Now()
 			for _, a := range c.callers() {
-				c.eventually(time.Second, func() error { return share(a, step.v2, 20, 1) })
+				c.eventually(time.Second, func() error { return a.loadShare(step.v2, 20, 1) })
 			}
 			c.Logf("%d/%d live on every node %v after kubectl returned", step.v1, step.v2, time.Since(applied))
+			c.moreCalls(c.callers(), 1000)
 			for _, a := range c.callers() {
-				if err := share(a, step.v2, 1000, 10); err != nil {
+				if err := a.loadShare(step.v2, 1000, 10); err != nil {
 					c.Error(err)
 				}
 			}
 		}
 	})
+}
+
+// loadShare wants percent of the running load's last n calls answered by v2,
+// more or less off calls. Only all of a node's calls together are shared out
+// exactly, so nothing else may call meanwhile.
+func (a caller) loadShare(percent, n, off int) error {
+	var versions map[string]int
+	if err := a.ask("/load/last", url.Values{"n": {fmt.Sprint(n)}}, &versions); err != nil {
+		return err
+	}
+	if v2, want := versions["v2"], n*percent/100; v2 < want-off || v2 > want+off {
+		return fmt.Errorf("of the last %d calls from %s %v; want %d of v2, ±%d", n, a.pod.Spec.NodeName, versions, want, off)
+	}
+	return nil
 }
 
 // share makes n calls and wants percent of them answered by v2, more or less off calls.
@@ -61,17 +77,24 @@ func share(a caller, percent, n, off int) error {
 	return nil
 }
 
-// testScaleAndRoll: backends come and go under load.
+// testScaleAndRoll: backends come and go under load. echo serves for a moment
+// after SIGTERM, as Kubernetes asks of any server: no GET and no POST fails.
+// orders shuts down at once: even then no GET fails, for it is tried elsewhere.
 func testScaleAndRoll(c *cluster) {
-	c.underLoad("http://echo.default.mesh", func() {
-		for _, replicas := range []string{"10", "2", "3"} {
-			c.kubectl("-n", "default", "scale", "deployment/echo", "--replicas", replicas)
-			c.ready("deployment/echo", "default")
-		}
-		c.kubectl("-n", "default", "set", "env", "deployment/echo", "VERSION=v2")
-		c.ready("deployment/echo", "default")
-		c.gone("default", "app=echo", 3)
-	})
+	c.underLoad("http://echo.default.mesh", func() { c.scaleAndRoll("default", "echo", 3) })
+	c.underLoadOf(url.Values{"url": {"http://orders-v1.shop.mesh"}}, func() { c.scaleAndRoll("shop", "orders-v1", 2) })
+}
+
+// scaleAndRoll scales a Deployment up and down, and back to n, and rolls it.
+func (c *cluster) scaleAndRoll(namespace, name string, n int) {
+	c.Helper()
+	for _, replicas := range []int{10, 2, n} {
+		c.kubectl("-n", namespace, "scale", "deployment/"+name, "--replicas", fmt.Sprint(replicas))
+		c.ready("deployment/"+name, namespace)
+	}
+	c.kubectl("-n", namespace, "rollout", "restart", "deployment/"+name)
+	c.ready("deployment/"+name, namespace)
+	c.gone(namespace, "suite="+name, n)
 }
 
 // gone waits until no pods are left behind a label but n.

@@ -56,7 +56,7 @@ func newCluster(t *testing.T) *cluster {
 	if c.config, err = clientcmd.BuildConfigFromFlags("", c.kubeconfig); err != nil {
 		t.Fatal(err)
 	}
-	c.config.QPS = -1
+	c.config.QPS, c.config.WarningHandler = -1, rest.NoWarnings{}
 	if c.client, err = kubernetes.NewForConfig(c.config); err != nil {
 		t.Fatal(err)
 	}

@@ -47,7 +47,6 @@ func testCheck(c *cluster) {
 func testUninstall(c *cluster, before map[string]string) {
 	c.kubectl("delete", "trafficsplits.split.smi-spec.io", "--all", "-A", "--ignore-not-found")
 	c.Log(c.run(c.weft, "uninstall"))
-	c.kubectl("-n", "default", "set", "env", "deployment/echo", "VERSION=v1")
 	c.eventually(2*time.Minute, func() error {
 		if diff := cmp.Diff(before, c.inventory()); diff != "" {
 			return fmt.Errorf("the cluster is not as before (- before, + now):\n%s", diff)
@@ -113,7 +112,11 @@ func content(o *unstructured.Unstructured) string {
 	for _, field := range []string{"deployment.kubernetes.io/revision", "deprecated.daemonset.template.generation"} {
 		unstructured.RemoveNestedField(o.Object, "metadata", "annotations", field)
 	}
-	unstructured.RemoveNestedField(o.Object, "spec", "template", "metadata", "annotations", "kubectl.kubernetes.io/restartedAt")
+	template := []string{"spec", "template", "metadata", "annotations"}
+	unstructured.RemoveNestedField(o.Object, append(template, "kubectl.kubernetes.io/restartedAt")...)
+	if left, found, _ := unstructured.NestedMap(o.Object, template...); found && len(left) == 0 {
+		unstructured.RemoveNestedField(o.Object, template...)
+	}
 	out, _ := json.Marshal(o)
 	return string(out)
 }

@@ -161,9 +161,11 @@ func testBadInput(c *cluster) {
 		if err := share(a, 0, 20, 0); err != nil {
 			c.Error(err)
 		}
-		if _, err := a.get("http://nonsense.shop.mesh", 5); err != nil {
-			c.Error(err)
-		}
+		// A new name takes a moment: CoreDNS and kube-proxy watch it too.
+		c.eventually(time.Minute, func() error {
+			_, err := a.get("http://nonsense.shop.mesh", 5)
+			return err
+		})
 	}
 	c.kubectl("delete", "-f", "testdata/bad.yaml")
 	if now := c.restarts(); now != restarts {

@@ -107,10 +107,16 @@ type report struct {
 // has made as many calls again after the change, and wants none of them failed.
 func (c *cluster) underLoad(target string, change func()) {
 	c.Helper()
+	c.underLoadOf(url.Values{"url": {target}, "posts": {"yes"}}, change)
+}
+
+// underLoadOf is underLoad with the app's own parameters of a load.
+func (c *cluster) underLoadOf(load url.Values, change func()) {
+	c.Helper()
 	callers := c.callers()
 	for _, a := range callers {
 		var said string
-		a.must("/load/start", url.Values{"url": {target}}, &said)
+		a.must("/load/start", load, &said)
 	}
 	c.moreCalls(callers, 200)
 	change()

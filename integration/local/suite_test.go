@@ -3,6 +3,7 @@ package local
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -203,7 +204,8 @@ func (p *process) write(name, text string) {
 	}
 }
 
-// address is where the table says that a mesh name's port is, as "orders.shop.mesh:8080".
+// address is where the table says that a mesh name's listening port is;
+// "orders.shop.mesh:8080" is at "127.200.1.1:8080".
 func (p *process) address(name string) string {
 	p.t.Helper()
 	host, port, _ := strings.Cut(name, ":")
@@ -223,8 +225,8 @@ func (p *process) prefix() string { return strings.TrimSuffix(p.admin, "254:1500
 // transport is an HTTP client's that finds mesh names in the table.
 func (p *process) transport() *http.Transport {
 	transport := &http.Transport{}
-	transport.Dial = func(network, address string) (net.Conn, error) { //nolint:staticcheck // no context is needed
-		return net.Dial(network, p.address(address))
+	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, p.address(address))
 	}
 	p.t.Cleanup(transport.CloseIdleConnections)
 	return transport

@@ -48,8 +48,9 @@ func (f *feed) patient(open watchFunc) watchFunc {
 				f.status.well()
 				return w, nil
 			}
-			if options.SendInitialEvents != nil && apierrors.IsInvalid(err) {
-				return nil, err // a server that cannot stream lists; a plain list follows
+			cannotStream := options.SendInitialEvents != nil && apierrors.IsInvalid(err)
+			if cannotStream || ctx.Err() != nil {
+				return nil, err // a plain list follows, or the end
 			}
 			f.status.ill(err)
 			if !utilnet.IsConnectionRefused(err) || !pause.wait(ctx) {

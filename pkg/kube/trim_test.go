@@ -299,3 +299,28 @@ func inputsAddresses(ips ...string) (out []netip.Addr) {
 	}
 	return out
 }
+
+// Two subsets serve one port by different numbers, each its own addresses.
+func TestEndpointsOfTwoSubsetsServe(t *testing.T) {
+	in := inputs(t, `
+apiVersion: v1
+kind: Service
+metadata: {name: orders, namespace: shop}
+spec: {ports: [{name: http, port: 80}]}
+---
+apiVersion: v1
+kind: Endpoints
+metadata: {name: orders, namespace: shop}
+subsets:
+- {addresses: [{ip: 10.0.0.1}], ports: [{name: http, port: 8080}]}
+- {addresses: [{ip: 10.0.0.2}], ports: [{name: http, port: 9090}]}
+`)
+	in.Frontends[name("orders")] = mesh.Frontend{Ports: []mesh.FrontendPort{{Number: 80}}}
+	var got []string
+	for _, e := range mesh.Build(in).Services[0].Ports[0].Endpoints {
+		got = append(got, e.Address.String())
+	}
+	if diff := cmp.Diff([]string{"10.0.0.1:8080", "10.0.0.2:9090"}, got); diff != "" {
+		t.Error(diff)
+	}
+}

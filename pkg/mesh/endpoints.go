@@ -12,10 +12,14 @@ func (b *builder) indexSlices() {
 	for _, s := range b.in.Slices {
 		b.slices[s.Service] = append(b.slices[s.Service], &s)
 	}
-	for name, s := range b.in.Endpoints {
-		if len(b.slices[name]) == 0 {
-			b.slices[name] = append(b.slices[name], &s)
+	var alone []*SliceInput
+	for _, s := range b.in.Endpoints {
+		if len(b.slices[s.Service]) == 0 {
+			alone = append(alone, &s)
 		}
+	}
+	for _, s := range alone { // apart: a Service may have several subsets
+		b.slices[s.Service] = append(b.slices[s.Service], s)
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 type Inputs struct {
 	Services  map[Name]ServiceInput
 	Slices    map[Name]SliceInput
-	Endpoints map[Name]SliceInput // the old Endpoints objects by Service; used where a Service has no slice
+	Endpoints map[Name]SliceInput // the subsets of the old Endpoints objects, by names of their own; used where a Service has no slice
 	Pods      map[Name]PodInput
 	Splits    map[Name]SplitInput
 	// Frontends say where each meshed Service is reached, by the Service's name.

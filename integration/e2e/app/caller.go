@@ -27,7 +27,8 @@ import (
 //	/grpc?address=…        unary, streaming both ways, trailers and statuses
 //	/ws?url=…              messages of several sizes over one WebSocket
 //	/resolve?name=…        the addresses of a name
-//	/load/start?url=…      a steady load; /load/count says how far it is; it ends with
+//	/load/start?url=…      a steady load; /load/count says how far it is, and
+//	                       /load/last?n=… who answered its last calls; it ends with
 //	/load/stop             which answers with a Report
 func callFor() error {
 	mux := http.NewServeMux()
@@ -38,6 +39,7 @@ func callFor() error {
 	}
 	loads := &loads{}
 	mux.HandleFunc("/load/start", answer(loads.start))
+	mux.HandleFunc("/load/last", answer(loads.last))
 	mux.HandleFunc("/load/count", answer(loads.counted))
 	mux.HandleFunc("/load/stop", answer(loads.stop))
 	server := &http.Server{Addr: ":8081", Handler: mux, ReadHeaderTimeout: 10 * time.Second}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,8 +18,6 @@ type Report struct {
 	Errors   []string       `json:"errors"` // the first ten failures
 	Versions map[string]int `json:"versions"`
 	Pods     map[string]int `json:"pods"`
-	// Last are the versions that answered last, oldest first, at most 4,000.
-	Last []string `json:"last"`
 }
 
 // loads runs one load at a time.
@@ -27,10 +26,39 @@ type loads struct {
 	mu     sync.Mutex   // guards the fields below
 	cancel context.CancelFunc
 	done   chan Report
+
+	recent sync.Mutex // guards versions
+	// versions that answered last, the oldest first.
+	versions []string
+}
+
+const remembered = 1000
+
+func (l *loads) note(version string) {
+	l.recent.Lock()
+	defer l.recent.Unlock()
+	if l.versions = append(l.versions, version); len(l.versions) > remembered {
+		l.versions = l.versions[1:]
+	}
+}
+
+// last answers with how many of the last n requests each version answered.
+func (l *loads) last(r *http.Request) (any, error) {
+	n, err := strconv.Atoi(r.FormValue("n"))
+	if err != nil {
+		return nil, err
+	}
+	l.recent.Lock()
+	defer l.recent.Unlock()
+	counts := map[string]int{}
+	for _, version := range l.versions[max(0, len(l.versions)-n):] {
+		counts[version]++
+	}
+	return counts, nil
 }
 
 // start begins a load: half of the callers keep their connections, half make
-// one for each request; every other request is a POST with a body.
+// one for each request. With posts=yes every other request is a POST with a body.
 func (l *loads) start(r *http.Request) (any, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -39,9 +67,9 @@ func (l *loads) start(r *http.Request) (any, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	l.cancel, l.done = cancel, make(chan Report, 1)
-	url, done := r.FormValue("url"), l.done
+	plan, done := plan{url: r.FormValue("url"), posts: r.FormValue("posts") == "yes"}, l.done
 	l.count.Store(0)
-	go func() { done <- l.load(ctx, url) }()
+	go func() { done <- l.load(ctx, plan) }()
 	return "started", nil
 }
 
@@ -64,24 +92,31 @@ const (
 	interval = 20 * time.Millisecond // of each caller: 400 requests a second in all
 )
 
-func (l *loads) load(ctx context.Context, url string) Report {
+// plan is what a load calls.
+type plan struct {
+	url   string
+	posts bool
+}
+
+func (l *loads) load(ctx context.Context, p plan) Report {
 	report := Report{Versions: map[string]int{}, Pods: map[string]int{}}
 	results := make(chan Result)
 	var group sync.WaitGroup
 	for n := range callers {
 		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: n%2 == 0}, Timeout: 10 * time.Second}
-		group.Go(func() { call(ctx, client, url, results) })
+		group.Go(func() { p.call(ctx, client, results) })
 	}
 	go func() { group.Wait(); close(results) }()
 	for r := range results {
 		report.add(r)
 		l.count.Add(1)
+		l.note(r.Echo.Version)
 	}
 	return report
 }
 
 // call makes one request per interval and finishes the last one it began.
-func call(ctx context.Context, client *http.Client, url string, results chan<- Result) {
+func (p plan) call(ctx context.Context, client *http.Client, results chan<- Result) {
 	defer client.CloseIdleConnections()
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
@@ -92,10 +127,10 @@ func call(ctx context.Context, client *http.Client, url string, results chan<- R
 			return
 		case <-tick.C:
 		}
-		if n%2 == 0 {
-			results <- request(context.Background(), client, http.MethodGet, url, nil)
+		if p.posts && n%2 == 1 {
+			results <- request(context.Background(), client, http.MethodPost, p.url, body)
 		} else {
-			results <- request(context.Background(), client, http.MethodPost, url, body)
+			results <- request(context.Background(), client, http.MethodGet, p.url, nil)
 		}
 	}
 }
@@ -111,8 +146,4 @@ func (r *Report) add(result Result) {
 	}
 	r.Versions[result.Echo.Version]++
 	r.Pods[result.Echo.Pod]++
-	r.Last = append(r.Last, result.Echo.Version)
-	if len(r.Last) > 4000 {
-		r.Last = r.Last[1:]
-	}
 }

@@ -39,8 +39,10 @@ type Echo struct {
 	Forwarded string `json:"forwarded"`
 }
 
-// serve answers on all ports until SIGTERM, then shuts down as most Go servers
-// do: the listener closes at once, what was begun is finished.
+// serve answers on all ports until SIGTERM and then for GRACE (a duration, none
+// by default), while the cluster learns that the pod is going. After that it
+// shuts down as most Go servers do: the listener and idle connections close at
+// once, what was begun is finished.
 func serve() error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
@@ -66,8 +68,10 @@ func serve() error {
 	})
 	group.Go(func() error { return serveTCP(ctx) })
 	group.Go(func() error { return serveUDP(ctx) })
+	grace, _ := time.ParseDuration(os.Getenv("GRACE")) // empty is none
 	group.Go(func() error {
 		<-ctx.Done()
+		time.Sleep(grace)
 		calls.GracefulStop()
 		return server.Shutdown(context.Background())
 	})

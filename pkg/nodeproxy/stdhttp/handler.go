@@ -48,7 +48,6 @@ func (e *Engine) handler() http.Handler {
 	proxy := &httputil.ReverseProxy{
 		Rewrite:        rewrite,
 		Transport:      roundTripper{e},
-		FlushInterval:  -1,
 		BufferPool:     &buffers{},
 		ErrorLog:       log.New(debugLog{e.config.Log}, "", 0),
 		ErrorHandler:   broken,
@@ -78,6 +77,8 @@ func (e *Engine) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	x.route = x.snapshot.Route(c.at)
 	x.request = &body{ReadCloser: r.Body}
 	r.Body = x.request
+	// An answer may begin before the request ends, also in HTTP/1.
+	_ = http.NewResponseController(w).EnableFullDuplex()
 	return x
 }
 
@@ -155,10 +156,14 @@ func answer(res *http.Response) error {
 	if res.StatusCode < 100 || res.StatusCode > 999 {
 		return malformedError{"its status is " + res.Status}
 	}
-	if res.StatusCode != http.StatusSwitchingProtocols {
-		x.response = &body{ReadCloser: res.Body}
-		res.Body = x.response
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		if !upgrades(x.in) || !strings.EqualFold(res.Header.Get("Upgrade"), "websocket") {
+			return malformedError{"it switches to a protocol that nobody asked for"}
+		}
+		return nil
 	}
+	x.response = &body{ReadCloser: res.Body}
+	res.Body = x.response
 	return nil
 }
 
