@@ -188,7 +188,7 @@ func (c *conn) begin(x *exchange) (ok, over bool) {
 		return false, c.refuse(x, refusal{reason: upstream.NoRoute, what: "this port leads to no Service any more", close: true})
 	}
 	x.body = x.request.Body()
-	if x.request.Expects() && x.r == x.w {
+	if x.request.Expects() {
 		if err := c.deliver(x, []byte("HTTP/1.1 100 Continue\r\n\r\n"), nil); err != nil {
 			return false, true
 		}

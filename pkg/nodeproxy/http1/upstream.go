@@ -194,6 +194,8 @@ func (c *conn) hungUp(x *exchange, err error) {
 		x.outcome = complete
 	case !x.begun:
 		x.outcome = unheard
+	case err == io.EOF && !x.headDone:
+		x.outcome = malformed
 	default:
 		x.outcome = broken
 	}

@@ -32,11 +32,11 @@ var (
 	ErrHeadLong     = &Error{431, "head too long"}
 	ErrFields       = &Error{431, "too many fields"}
 	ErrCodingOther  = &Error{501, "unknown Transfer-Encoding"}
-	ErrVersion      = &Error{505, "HTTP version not spoken here"}
+	ErrVersion      = &Error{505, "this version is not spoken here"}
 	ErrStatusLine   = &Error{502, "malformed status line"}
 	ErrSwitch       = &Error{502, "protocol switched without being asked"}
 	ErrInterim      = &Error{502, "too many interim responses"}
 	ErrTrailerLong  = &Error{431, "trailers too long"}
-	ErrPRI          = &Error{400, "HTTP/2 preface on an HTTP/1.1 connection"}
+	ErrPRI          = &Error{400, "the preface of another version"}
 	ErrResponseLong = &Error{502, "response head too long"}
 )
