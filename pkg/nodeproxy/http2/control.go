@@ -1,0 +1,251 @@
+package http2
+
+import "encoding/binary"
+
+// unknownLimit is how many streams an endpoint is given before it has said how
+// many it takes.
+const unknownLimit = 100
+
+// firstFrames begins a connection: our settings and the connection's window,
+// after the preface where we are the client.
+func (c *conn) firstFrames(w *work) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := c.buffer(w)
+	if c.down() {
+		out.b = appendSettings(out.b, setting{settingMaxStreams, maxStreams}, setting{settingMaxHeaderList, maxListBytes})
+	} else {
+		out.b = append(out.b, preface...)
+		out.b = appendSettings(out.b, setting{settingEnablePush, 0}, setting{settingMaxHeaderList, maxListBytes})
+	}
+	out.b = appendWindowUpdate(out.b, 0, connWindow-defaultWindow)
+}
+
+// settings takes a SETTINGS frame (RFC 9113 §6.5).
+func (c *conn) settings(w *work, f frame) error {
+	if f.stream != 0 {
+		return protocolError
+	}
+	if f.has(flagAck) {
+		if len(f.payload) != 0 {
+			return frameSizeError
+		}
+		return nil
+	}
+	if len(f.payload)%settingBytes != 0 {
+		return frameSizeError
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.offend(w.now) {
+		return enhanceYourCalm // each may change the window of every stream
+	}
+	if !c.told {
+		c.told, c.limit = true, highestStream // where it does not say, there is none
+	}
+	for p := f.payload; len(p) > 0; p = p[settingBytes:] {
+		if err := c.setting(binary.BigEndian.Uint16(p), binary.BigEndian.Uint32(p[2:])); err != nil {
+			return err
+		}
+	}
+	out := c.buffer(w)
+	out.b = appendFrameHeader(out.b, 0, frameSettings, flagAck, 0)
+	c.unblock(w)
+	if !c.down() && c.pool.waits() {
+		w.wake(c.pool)
+	}
+	return nil
+}
+
+// setting takes one. The caller holds mu.
+func (c *conn) setting(id uint16, value uint32) error {
+	switch id {
+	case settingTableSize:
+		c.newTable = true
+	case settingEnablePush:
+		if value > 1 || value == 1 && !c.down() {
+			return protocolError
+		}
+	case settingMaxStreams:
+		c.limit = int(min(value, highestStream))
+	case settingInitialWindow:
+		return c.resizeWindows(value)
+	case settingMaxFrame:
+		if value < maxFrameBytes || value > 1<<24-1 {
+			return protocolError
+		}
+	}
+	return nil
+}
+
+// resizeWindows changes what may be sent on every open stream (RFC 9113
+// §6.9.2). The caller holds mu.
+func (c *conn) resizeWindows(size uint32) error {
+	if size > largestWindow {
+		return flowControlError
+	}
+	change := int(size) - c.initial
+	c.initial = int(size)
+	if !c.down() {
+		// Many clients share the window of this connection: what one stream may
+		// take of it, unread by the endpoint, is bounded.
+		c.reserve = max(0, c.initial-defaultWindow)
+	}
+	for _, h := range c.halves {
+		if h.credit += change; h.credit > largestWindow {
+			return flowControlError
+		}
+	}
+	return nil
+}
+
+// ping answers a PING, or takes the answer to ours, which asked whether the
+// client has read the goodbye that went before it.
+func (c *conn) ping(w *work, f frame) error {
+	if f.stream != 0 {
+		return protocolError
+	}
+	if len(f.payload) != pingBytes {
+		return frameSizeError
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f.has(flagAck) {
+		if c.goodbye && string(f.payload) == barrier {
+			c.refuseMore(w)
+		}
+		return nil
+	}
+	if c.stuck.Load() && !c.down() && len(c.out.bytes()) > mostUnwritten {
+		return enhanceYourCalm // it asks and does not read the answers
+	}
+	out := c.buffer(w)
+	out.b = appendFrameHeader(out.b, pingBytes, framePing, flagAck, 0)
+	out.b = append(out.b, f.payload...)
+	return nil
+}
+
+// barrier is what our PING says.
+const barrier = "goodbye!"
+
+// goAway takes a GOAWAY frame (RFC 9113 §6.8).
+func (c *conn) goAway(w *work, f frame) error {
+	if f.stream != 0 {
+		return protocolError
+	}
+	if len(f.payload) < goAwayBytes {
+		return frameSizeError
+	}
+	if !c.down() {
+		c.abandoned(w, binary.BigEndian.Uint32(f.payload)&highestStream)
+	}
+	return nil
+}
+
+// windowUpdate takes a WINDOW_UPDATE frame (RFC 9113 §6.9).
+func (c *conn) windowUpdate(w *work, f frame) error {
+	if len(f.payload) != windowUpdateBytes {
+		return frameSizeError
+	}
+	n := int(binary.BigEndian.Uint32(f.payload) & largestWindow)
+	if f.stream != 0 {
+		return c.streamWindow(w, f.stream, n)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n == 0 {
+		return protocolError
+	}
+	if c.credit += n; c.credit > largestWindow {
+		return flowControlError
+	}
+	c.unblock(w)
+	return nil
+}
+
+func (c *conn) streamWindow(w *work, id uint32, n int) error {
+	wrong := noError
+	c.mu.Lock()
+	h := c.halves[id]
+	switch {
+	case h == nil && c.idle(id):
+		c.mu.Unlock()
+		return protocolError
+	case h == nil:
+		// It was closed while this was on its way.
+	case n == 0:
+		wrong = protocolError
+	case h.credit+n > largestWindow:
+		wrong = flowControlError
+	default:
+		h.credit += n
+		if h.waits {
+			c.push(w, h)
+		}
+	}
+	c.mu.Unlock()
+	if wrong != noError {
+		return c.streamError(w, id, wrong)
+	}
+	return nil
+}
+
+// reset takes a RST_STREAM frame.
+func (c *conn) reset(w *work, f frame) error {
+	if f.stream == 0 {
+		return protocolError
+	}
+	if len(f.payload) != resetBytes {
+		return frameSizeError
+	}
+	code := errorCode(binary.BigEndian.Uint32(f.payload))
+	c.mu.Lock()
+	if c.idle(f.stream) {
+		c.mu.Unlock()
+		return protocolError
+	}
+	h := c.halves[f.stream]
+	if h == nil {
+		c.mu.Unlock()
+		return nil
+	}
+	if c.down() {
+		defer c.mu.Unlock()
+		c.abandon(w, h)
+		h.call.left = true
+		c.remove(w, h)
+		if !c.offend(w.now) {
+			return enhanceYourCalm
+		}
+		return nil
+	}
+	l := loss{from: c, fromID: h.id, id: h.peerID, code: code, unprocessed: code == refusedStream}
+	to := h.peer
+	c.remove(w, h)
+	c.mu.Unlock()
+	to.lost(w, l)
+	return nil
+}
+
+// streamError resets a stream for what its peer did wrong, both ways.
+func (c *conn) streamError(w *work, id uint32, code errorCode) error {
+	c.mu.Lock()
+	h := c.halves[id]
+	if c.down() {
+		defer c.mu.Unlock()
+		if h != nil {
+			return c.fault(w, h, code)
+		}
+		if !c.offend(w.now) {
+			return enhanceYourCalm
+		}
+		c.resetStream(w, id, code)
+		return nil
+	}
+	if h == nil {
+		c.mu.Unlock()
+		return nil
+	}
+	c.blame(w, h, code)
+	return nil
+}

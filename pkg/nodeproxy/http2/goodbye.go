@@ -1,0 +1,130 @@
+package http2
+
+import "time"
+
+// sayGoodbye tells a client to go; what it still begins is served. The caller
+// holds mu.
+func (c *conn) sayGoodbye(w *work) {
+	if c.goodbye || c.dead {
+		return
+	}
+	c.goodbye = true
+	out := c.buffer(w)
+	out.b = appendGoAway(out.b, highestStream, noError)
+}
+
+// sayLast tells a client to go and asks whether it has read that. The caller
+// holds mu.
+func (c *conn) sayLast(w *work) {
+	if c.dead || c.final {
+		return
+	}
+	c.sayGoodbye(w)
+	out := c.buffer(w)
+	out.b = appendFrameHeader(out.b, pingBytes, framePing, 0, 0)
+	out.b = append(out.b, barrier...)
+}
+
+// refuseMore tells a client which stream was its last, and ends the connection
+// with it. The caller holds mu.
+func (c *conn) refuseMore(w *work) {
+	if c.final || c.dead {
+		return
+	}
+	c.final, c.goodbye = true, true
+	out := c.buffer(w)
+	out.b = appendGoAway(out.b, c.last, noError)
+	if len(c.halves) == 0 {
+		c.end(w)
+	}
+}
+
+// fail ends a connection for what its peer did wrong.
+func (c *conn) fail(w *work, code errorCode) {
+	c.mu.Lock()
+	last := uint32(0)
+	if c.down() {
+		last = c.last
+	}
+	if !c.dead && !c.closing {
+		out := c.buffer(w)
+		out.b = appendGoAway(out.b, last, code)
+	}
+	c.final = true
+	c.end(w)
+	c.mu.Unlock()
+	c.lose(w)
+}
+
+// lose ends all streams of a connection that carries no more of them.
+func (c *conn) lose(w *work) {
+	c.mu.Lock()
+	if !c.down() {
+		c.leaving = true
+		losses := c.collect(w, 0)
+		c.mu.Unlock()
+		c.pool.leave(c)
+		w.wake(c.pool)
+		for _, l := range losses {
+			l.to.lost(w, l.loss)
+		}
+		return
+	}
+	defer c.mu.Unlock()
+	for _, h := range c.halves {
+		c.abandon(w, h)
+		h.call.left = true
+		c.remove(w, h)
+	}
+}
+
+// sweep is how often connections are looked after.
+const sweep = time.Second
+
+// watch looks after all connections until the engine ends.
+func (e *Engine) watch() {
+	ticker := time.NewTicker(sweep)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-e.life.Done():
+			return
+		case now := <-ticker.C:
+			w := &work{engine: e, now: now}
+			for _, c := range e.all() {
+				c.look(w)
+			}
+			w.finish()
+		}
+	}
+}
+
+// look ends a connection whose time is over.
+func (c *conn) look(w *work) {
+	config := &c.engine.config
+	if began := c.partial.Load(); began != 0 && w.now.UnixNano()-began > int64(config.HeadTimeout) {
+		_ = c.wire.Close()
+		return
+	}
+	c.engine.mu.Lock()
+	quiescing := c.engine.quiescing
+	c.engine.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	idle := w.now.Sub(c.since)
+	switch {
+	case c.writing && w.now.Sub(c.progress) > config.WriteTimeout, c.closing && w.now.Sub(c.progress) > sweep:
+		_ = c.wire.Close()
+	case c.down() && quiescing && c.goodbye && !c.final && w.now.Sub(c.progress) > sweep:
+		c.refuseMore(w)
+	case c.down() && quiescing && !c.goodbye:
+		c.sayLast(w)
+	case len(c.halves) > 0:
+	case c.down() && idle > config.IdleTimeout:
+		c.refuseMore(w)
+	case !c.down() && idle > config.KeepTimeout && !c.leaving:
+		c.leaving = true
+		w.retired = append(w.retired, c)
+		c.end(w)
+	}
+}
