@@ -10,17 +10,20 @@ import "context"
 func (p *Proxy) Drain(ctx context.Context) error {
 	p.http.Drain()
 	p.http1.Drain()
+	p.http2.Drain()
 	delay, cancel := context.WithTimeout(ctx, p.config.DrainDelay)
 	<-delay.Done()
 	cancel()
 	p.closeListeners()
 	p.http.Quiesce()
 	p.http1.Quiesce()
+	p.http2.Quiesce()
 	err := p.await(ctx)
 	p.end()
 	p.running.Wait()
 	p.http.Close()
 	p.http1.Close()
+	p.http2.Close()
 	return err
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/weft-mesh/weft/pkg/mesh"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/http1"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/http2"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/l4"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/stdhttp"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
@@ -52,8 +53,9 @@ type Proxy struct {
 	state   upstream.Set
 	current atomic.Pointer[upstream.Snapshot]
 	tcp     l4.TCP
-	http    *stdhttp.Engine // HTTP/2, and what is translated to it
+	http    *stdhttp.Engine // what is translated from HTTP/1 to HTTP/2
 	http1   *http1.Engine   // HTTP/1 to HTTP/1
+	http2   *http2.Engine   // HTTP/2 to HTTP/2
 	conns   registry
 	life    context.Context // ends when the last connection must
 	end     context.CancelFunc
@@ -81,6 +83,10 @@ func New(config Config) *Proxy {
 		Current: p.current.Load, IdleTimeout: config.IdleTimeout,
 	})
 	p.http1 = http1.New(http1.Config{
+		Log: config.Log, Metrics: config.Metrics, Dialer: dialer,
+		Current: p.current.Load, IdleTimeout: config.IdleTimeout,
+	})
+	p.http2 = http2.New(http2.Config{
 		Log: config.Log, Metrics: config.Metrics, Dialer: dialer,
 		Current: p.current.Load, IdleTimeout: config.IdleTimeout,
 	})

@@ -39,6 +39,7 @@ func (p *Proxy) Publish(t *route.Table) {
 	p.table = t
 	p.http.Forget(gone)
 	p.http1.Forget(gone)
+	p.http2.Forget(gone)
 	p.listen()
 }
 
