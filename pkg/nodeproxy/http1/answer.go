@@ -32,7 +32,7 @@ func (c *conn) relay(x *exchange, more bool) (over bool) {
 	}
 	b, err := c.pass(x, b)
 	if err != nil {
-		x.outcome, x.why = broken, err
+		x.outcome, x.why = malformed, err
 		return true
 	}
 	if c.flush(x, b) {
@@ -108,6 +108,7 @@ func (c *conn) send2(x *exchange, b []byte) {
 	if x.outcome == gone {
 		return
 	}
+	x.told = x.headDone
 	if err := c.deliver(x, x.pending, b); err != nil {
 		x.outcome = gone
 	}

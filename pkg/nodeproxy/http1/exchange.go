@@ -66,7 +66,8 @@ type exchange struct {
 type answer struct {
 	wrote    bool // the request was sent
 	begun    bool // a byte of the answer came
-	headDone bool // the final head was read, and may have reached the client
+	headDone bool // the final head was read
+	told     bool // and has reached the client
 	closing  bool // nothing follows on the client's connection
 	reusable bool // the endpoint's connection can be used again
 	nudged   bool // the watch has woken it: it cannot
@@ -126,7 +127,7 @@ func (x *exchange) next() {
 // again makes it ready to be sent to another connection.
 func (x *exchange) again() {
 	a := &x.answer
-	a.wrote, a.begun, a.headDone, a.closing, a.reusable, a.nudged = false, false, false, false, false, false
+	a.wrote, a.begun, a.headDone, a.told, a.closing, a.reusable, a.nudged = false, false, false, false, false, false, false
 	a.outcome, a.interims, a.why, a.n = running, 0, nil, 0
 	a.pending = a.pending[:0]
 	a.response.Reset(wire.Asked{Head: x.request.Head(), Upgrade: x.request.Upgrade(), Old: x.request.Old()})

@@ -54,7 +54,8 @@ func (c *conn) both(x *exchange, l *link) {
 	var syntax *wire.Error
 	switch {
 	case err == nil || errors.Is(err, errEndpoint) || woken(err):
-	case errors.As(err, &syntax) && !x.headDone && x.outcome != switched:
+	case errors.As(err, &syntax) && !x.told:
+		x.pending = x.pending[:0]
 		c.malformed(err)
 		x.outcome = refused
 	case errors.As(err, &syntax):

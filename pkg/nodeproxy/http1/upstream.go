@@ -229,7 +229,10 @@ func (c *conn) settle(x *exchange) bool {
 	case malformed:
 		reason, what = upstream.UpstreamMalformed, "the endpoint's answer is not HTTP: "+x.why.Error()
 	}
-	if !x.headDone {
+	if !x.told {
+		if x.headDone {
+			x.pending = x.pending[:0]
+		}
 		return !c.refuse(x, refusal{reason: reason, what: what})
 	}
 	// The answer has begun: all that is left is to break it off.
