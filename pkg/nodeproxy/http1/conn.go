@@ -90,26 +90,37 @@ func (c *conn) onReadable(uintptr) (over bool) {
 		c.first = nil
 	}
 	x.now = c.engine.now()
-	for more := true; ; {
-		for more && x.w < len(x.buf) {
-			n, again, err := c.receive(x.buf[x.w:])
-			switch {
-			case err == io.EOF:
-				c.half.Store(true)
-			case err != nil && err != errWouldBlock:
-				return true
-			}
-			x.w += n
-			more = again
-		}
-		if c.work(x) || c.half.Load() {
+	for {
+		dry, ok := c.drink(x)
+		if !ok || c.work(x) || c.half.Load() {
 			return true
 		}
-		if !more {
+		// Between requests the hint is enough. Within one an end may hide behind
+		// the bytes that came, so the kernel is asked until it has nothing.
+		if dry || !x.open() && !x.more {
 			c.park(x)
 			return false
 		}
 	}
+}
+
+// drink reads until nothing is left or there is no room. dry tells that the
+// kernel had nothing, ok that the connection lives.
+func (c *conn) drink(x *exchange) (dry, ok bool) {
+	for x.more = true; x.more && x.w < len(x.buf); {
+		n, more, err := c.receive(x.buf[x.w:])
+		x.w += n
+		x.more = more && err == nil
+		switch {
+		case err == errWouldBlock:
+			dry = true
+		case err == io.EOF:
+			c.half.Store(true)
+		case err != nil:
+			return false, false
+		}
+	}
+	return dry, true
 }
 
 // park publishes what the connection waits for. An idle one holds no memory.

@@ -42,6 +42,7 @@ type exchange struct {
 	buf      []byte
 	r, w     int
 	large    *[]byte // the engine's, where buf is one
+	more     bool    // the kernel has more than was read
 	now      time.Duration
 	headed   bool        // request and out are valid
 	streamed bool        // the body does not fit into out
@@ -170,3 +171,6 @@ func (x *exchange) fits() bool {
 	length, sized := x.request.Length()
 	return sized && length <= replayable
 }
+
+// open tells that a request has begun and is not complete.
+func (x *exchange) open() bool { return x.headed || x.request.Begun() }

@@ -48,7 +48,7 @@ func (e *Engine) pipe(to, from *sock, first []byte) error {
 		buffer := e.buffer()
 		defer e.give(buffer)
 		for {
-			n, more, err := from.receive(*buffer)
+			n, _, err := from.receive(*buffer)
 			if err == errWouldBlock {
 				return false
 			}
@@ -57,9 +57,6 @@ func (e *Engine) pipe(to, from *sock, first []byte) error {
 			}
 			if failed = err; err != nil {
 				return true
-			}
-			if !more {
-				return false
 			}
 		}
 	})

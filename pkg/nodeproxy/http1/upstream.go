@@ -146,9 +146,7 @@ func (c *conn) onUpstream() (over bool) {
 		if c.relay(x, more) {
 			return true
 		}
-		if !more {
-			break
-		}
+		// An end may hide behind what came: the kernel is asked until it has nothing.
 	}
 	if x.n == 0 {
 		c.engine.dropInput(x)
