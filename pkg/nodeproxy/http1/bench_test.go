@@ -54,14 +54,6 @@ func exchanger(t testing.TB) (once func()) {
 	return once
 }
 
-// In steady state a request costs no memory, metrics included.
-func TestNoAllocationPerRequest(t *testing.T) {
-	once := exchanger(t)
-	if n := testing.AllocsPerRun(2000, once); n >= 0.5 {
-		t.Errorf("%v allocations per request; want 0", n)
-	}
-}
-
 // BenchmarkExchange is one small request through two real connections, clients
 // and servers in the same process.
 func BenchmarkExchange(b *testing.B) {
