@@ -29,8 +29,8 @@ type wire interface {
 	write(b []byte, wait bool) (int, error)
 	// closeWrite ends the stream to the peer.
 	closeWrite()
-	// Close ends the connection both ways.
-	Close() error
+	// cut ends both ways at once, so that the reader ends. It does not wait.
+	cut()
 }
 
 // conn is one connection.
@@ -54,6 +54,8 @@ type conn struct {
 	// partial is when a frame or block began that is not whole, in Unix
 	// nanoseconds; 0 for none.
 	partial atomic.Int64
+	// killed tells the reader to end.
+	killed atomic.Bool
 	// stuck is true while another goroutine writes what the socket did not take.
 	stuck atomic.Bool
 

@@ -66,8 +66,11 @@ func (d *driver) send(fd uintptr) bool {
 // closeWrite implements wire.
 func (d *driver) closeWrite() { _ = d.tcp.CloseWrite() }
 
-// Close implements wire.
-func (d *driver) Close() error { return d.tcp.Close() }
+// cut implements wire. Closing would wait for whoever uses the connection.
+func (d *driver) cut() {
+	_ = d.tcp.CloseRead()
+	_ = d.tcp.CloseWrite()
+}
 
 // input is what was read of a connection and not yet used. Its memory is lent
 // while there is something in it only.
@@ -89,14 +92,14 @@ func (r *readers) get() *[]byte {
 
 // run serves a connection to its end, beginning with what was read before.
 func (d *driver) run(c *conn, w *work, first []byte) {
-	defer c.close(w)
+	defer d.close(c, w)
 	defer c.engine.guard("a connection failed by a fault of the proxy")
 	w.finish()
 	in := input{memory: c.engine.readers.get()}
 	in.have = copy(*in.memory, first)
 	over := in.have > 0 && !in.digest(c, w)
 	_ = d.raw.Read(func(fd uintptr) bool {
-		for {
+		for !c.killed.Load() {
 			if in.memory == nil {
 				in.memory = c.engine.readers.get()
 			}
@@ -123,6 +126,7 @@ func (d *driver) run(c *conn, w *work, first []byte) {
 				return false
 			}
 		}
+		return true
 	})
 	in.have = 0
 	in.lay(c)
@@ -169,12 +173,11 @@ func (c *conn) noteProgress(now time.Time, used, rest bool) {
 }
 
 // close ends a connection, whatever state it is in.
-func (c *conn) close(w *work) {
+func (d *driver) close(c *conn, w *work) {
 	c.mu.Lock()
-	c.dead = true
-	c.room.Broadcast()
+	c.kill()
 	c.mu.Unlock()
-	_ = c.wire.Close()
+	_ = d.tcp.Close()
 	w.now = time.Now()
 	c.lose(w)
 	w.finish()

@@ -192,7 +192,9 @@ func (e *Engine) each(do func(*conn, *work)) {
 func (e *Engine) Close() {
 	e.stop()
 	for _, c := range e.all() {
-		_ = c.wire.Close()
+		c.mu.Lock()
+		c.kill()
+		c.mu.Unlock()
 	}
 	e.running.Wait()
 }

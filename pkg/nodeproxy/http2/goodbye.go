@@ -103,7 +103,9 @@ func (e *Engine) watch() {
 func (c *conn) look(w *work) {
 	config := &c.engine.config
 	if began := c.partial.Load(); began != 0 && w.now.UnixNano()-began > int64(config.HeadTimeout) {
-		_ = c.wire.Close()
+		c.mu.Lock()
+		c.kill()
+		c.mu.Unlock()
 		return
 	}
 	c.engine.mu.Lock()
@@ -114,7 +116,7 @@ func (c *conn) look(w *work) {
 	idle := w.now.Sub(c.since)
 	switch {
 	case c.writing && w.now.Sub(c.progress) > config.WriteTimeout, c.closing && w.now.Sub(c.progress) > sweep:
-		_ = c.wire.Close()
+		c.kill()
 	case c.down() && quiescing && c.goodbye && !c.final && w.now.Sub(c.progress) > sweep:
 		c.refuseMore(w)
 	case c.down() && quiescing && !c.goodbye:

@@ -55,7 +55,7 @@ func (c *conn) flush(w *work) {
 		c.mu.Unlock()
 		n, err := c.wire.write(out.b, false)
 		if err != nil {
-			c.broken(w)
+			c.broken()
 			return
 		}
 		if n < len(out.b) || round == mostRounds {
@@ -94,7 +94,7 @@ func (c *conn) writeOn(out *buffer, from int) {
 		for from < len(out.b) {
 			n, err := c.wire.write(out.b[from:], true)
 			if err != nil {
-				c.broken(w)
+				c.broken()
 				return
 			}
 			from += n
@@ -118,12 +118,19 @@ func (c *conn) writeOn(out *buffer, from int) {
 
 // broken notes that nothing can be written any more; the reader ends the
 // connection.
-func (c *conn) broken(w *work) {
+func (c *conn) broken() {
 	c.mu.Lock()
-	c.dead, c.writing, c.out = true, false, nil
-	c.room.Broadcast()
+	c.writing, c.out = false, nil
+	c.kill()
 	c.mu.Unlock()
-	_ = c.wire.Close()
+}
+
+// kill ends a connection now. The reader takes it down. The caller holds mu.
+func (c *conn) kill() {
+	c.dead = true
+	c.killed.Store(true)
+	c.room.Broadcast()
+	c.wire.cut()
 }
 
 // awaitRoom lets the reader of a client's connection wait while the client does
