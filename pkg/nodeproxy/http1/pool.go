@@ -18,7 +18,7 @@ const (
 	// peekAfter is how long a connection must have been unused for its end to
 	// be looked for before it is used again. A younger one is not worth a system
 	// call: the last answer came without an end behind it.
-	peekAfter = time.Millisecond
+	peekAfter = 10 * time.Millisecond
 )
 
 // link is a connection to an endpoint. It belongs to the pool or to one conn.

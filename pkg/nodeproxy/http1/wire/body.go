@@ -201,13 +201,8 @@ func (b *Body) size(line []byte) (put []byte, keep bool, err error) {
 }
 
 // extends tells whether what follows a chunk's size is nothing or extensions.
-func extends(b []byte) bool {
-	if len(b) == 0 {
-		return true
-	}
-	rest := trim(b)
-	return len(rest) > 0 && rest[0] == ';' && all(b, isValue)
-}
+// Whitespace before them is refused: it is bad style at best, and parsers differ.
+func extends(b []byte) bool { return len(b) == 0 || b[0] == ';' && all(b, isValue) }
 
 func hex(c byte) (v uint64, ok bool) {
 	switch {
