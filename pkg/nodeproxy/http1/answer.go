@@ -84,12 +84,12 @@ func (c *conn) pass(x *exchange, b []byte) (rest []byte, err error) {
 		if err != nil {
 			return b, err
 		}
-		if step.Pass+step.Skip == 0 {
+		if step.Pass+step.Drop == 0 {
 			break
 		}
 		c.emit(x, b[:step.Pass])
 		c.emit(x, step.Put)
-		b = b[step.Pass+step.Skip:]
+		b = b[step.Pass+step.Drop:]
 	}
 	return b, nil
 }

@@ -155,11 +155,11 @@ func (x *exchange) hold() (done bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		if step.Pass+step.Skip == 0 {
+		if step.Pass+step.Drop == 0 {
 			return false, nil
 		}
 		x.out = append(append(x.out, x.buf[x.r:x.r+step.Pass]...), step.Put...)
-		x.r += step.Pass + step.Skip
+		x.r += step.Pass + step.Drop
 	}
 	x.whole.Store(true)
 	return true, nil

@@ -110,7 +110,7 @@ func (c *conn) sendBuffered(x *exchange, l *link) error {
 		if err != nil {
 			return err
 		}
-		if step.Pass+step.Skip == 0 {
+		if step.Pass+step.Drop == 0 {
 			return nil
 		}
 		pass := x.buf[x.r : x.r+step.Pass]
@@ -125,7 +125,7 @@ func (c *conn) sendBuffered(x *exchange, l *link) error {
 				return errEndpoint
 			}
 		}
-		x.r += step.Pass + step.Skip
+		x.r += step.Pass + step.Drop
 	}
 	return nil
 }

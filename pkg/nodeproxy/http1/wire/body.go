@@ -57,10 +57,10 @@ func newBody(kind bodyKind, length uint64, old bool) Body {
 }
 
 // Step is what becomes of the bytes at the begin of what was scanned: Pass of
-// them go on as they are, then Skip of them are left out, and Put goes in their
+// them go on as they are, then Drop of them are left out, and Put goes in their
 // place. Put is valid until the next Scan.
 type Step struct {
-	Pass, Skip int
+	Pass, Drop int
 	Put        []byte
 }
 
@@ -127,7 +127,7 @@ func (b *Body) scanChunks(in []byte) (Step, error) {
 			if b.bare {
 				put = nil
 			}
-			return Step{Pass: pass, Skip: length, Put: put}, nil
+			return Step{Pass: pass, Drop: length, Put: put}, nil
 		}
 		pass += length
 	}

@@ -177,11 +177,11 @@ func through(raw []byte, size int) (out []byte, taken int, err error) {
 			if err != nil {
 				return nil, taken, err
 			}
-			if step.Pass+step.Skip == 0 {
+			if step.Pass+step.Drop == 0 {
 				break
 			}
 			out = append(append(out, raw[taken:taken+step.Pass]...), step.Put...)
-			taken += step.Pass + step.Skip
+			taken += step.Pass + step.Drop
 		}
 		if body.Done() {
 			return out, taken, nil
