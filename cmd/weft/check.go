@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,10 +29,11 @@ const checkTimeout = 30 * time.Second
 
 // checkCommand is `weft check`: is the mesh whole? One line per check.
 type checkCommand struct {
-	Kubeconfig string   `description:"The kubeconfig file; empty means KUBECONFIG, ~/.kube/config or the pod's service account."`
-	Namespace  string   `description:"Weft's own namespace."`
-	Domain     string   `description:"The mesh domain."`
-	Aliases    []string `description:"Further mesh domains."`
+	Kubeconfig    string   `description:"The kubeconfig file; by default KUBECONFIG, ~/.kube/config or the pod's own service account."`
+	Namespace     string   `description:"Weft's own namespace."`
+	Domain        string   `description:"The domain of the mesh names."`
+	Aliases       []string `description:"Further domains for the same names, as the controller has them."`
+	ClusterDomain string   `description:"The domain of the cluster's Services, where the controller has it; by default what the Corefile says."`
 }
 
 func newCheck() runner { return &checkCommand{Namespace: "weft", Domain: "mesh"} }
@@ -52,6 +54,12 @@ func fails(hint, format string, args ...any) finding {
 
 // Run prints the findings and fails if one does not hold.
 func (c *checkCommand) Run(ctx context.Context, out io.Writer) error {
+	if err := cmp.Or(
+		checkNamespace(c.Namespace), checkDomains("domain", c.Domain), checkDomains("aliases", c.Aliases...),
+		checkClusterDomain(c.ClusterDomain),
+	); err != nil {
+		return err
+	}
 	reached, err := connect(c.Kubeconfig)
 	if err != nil {
 		return err
@@ -179,7 +187,7 @@ func (c *checkCommand) dns(ctx context.Context, k *clients) []finding {
 
 func (c *checkCommand) patcher(k *clients) *cluster.Patcher {
 	return cluster.New(cluster.Config{Client: k.typed, Names: dnspatch.Config{
-		Domains: append([]string{c.Domain}, c.Aliases...), Namespace: c.Namespace,
+		Domains: append([]string{c.Domain}, c.Aliases...), Namespace: c.Namespace, ClusterDomain: c.ClusterDomain,
 	}})
 }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -14,7 +13,6 @@ import (
 	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/uuid"
-	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"k8s.io/klog/v2"
@@ -98,21 +96,10 @@ func (c *controllerCommand) Run(ctx context.Context, _ io.Writer) error {
 
 // check finds values that would fail later, where nobody sees it.
 func (c *controllerCommand) check() error {
-	if len(validation.IsDNS1123Label(c.Namespace)) > 0 {
-		return usageError("--namespace=%s: takes the name of a namespace", c.Namespace)
-	}
-	domains := map[string][]string{"domain": {c.Domain}, "aliases": c.Aliases}
-	if c.ClusterDomain != "" {
-		domains["clusterDomain"] = []string{c.ClusterDomain}
-	}
-	for flag, values := range domains {
-		for _, value := range values {
-			if len(validation.IsDNS1123Subdomain(value)) > 0 {
-				return usageError("--%s=%s: takes a DNS name such as mesh or cluster.local", flag, value)
-			}
-		}
-	}
-	return nil
+	return cmp.Or(
+		checkNamespace(c.Namespace), checkDomains("domain", c.Domain), checkDomains("aliases", c.Aliases...),
+		checkClusterDomain(c.ClusterDomain), checkAddress("admin.address", c.Admin.Address),
+	)
 }
 
 // The Lease: how long others wait for a leader that is silent, how long the
@@ -262,15 +249,4 @@ func (k *controller) written() error {
 		return errors.New("the first pass is not done")
 	}
 	return nil
-}
-
-// compareProblems orders problems by object, then by what they say.
-func compareProblems(x, y mesh.Problem) int {
-	return cmp.Or(cmp.Compare(x.Object.String(), y.Object.String()), cmp.Compare(x.Reason, y.Reason), cmp.Compare(x.Message, y.Message))
-}
-
-// uniqueProblems sorts problems and leaves out what is told twice.
-func uniqueProblems(problems []mesh.Problem) []mesh.Problem {
-	slices.SortFunc(problems, compareProblems)
-	return slices.Compact(problems)
 }

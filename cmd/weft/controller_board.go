@@ -39,7 +39,7 @@ func (b *board) all() []mesh.Problem {
 	for _, problems := range b.said {
 		out = append(out, problems...)
 	}
-	return uniqueProblems(out)
+	return mesh.SortProblems(out)
 }
 
 // tellAgain is how long what could not be told waits at most.

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"time"
-
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
@@ -36,21 +34,15 @@ func (k *controller) metrics() *prometheus.Registry {
 
 // pipeline is the state of the watches and the problems.
 func (k *controller) pipeline() telemetry.Pipeline {
-	p := telemetry.Pipeline{Problems: map[string]int{}, Stale: map[string]time.Duration{}}
+	p := telemetry.Pipeline{Problems: map[string]int{}}
 	for _, problem := range k.board.all() {
 		p.Problems[problem.Reason]++
 	}
 	if s := k.loop.Latest(); s != nil {
 		p.Generation, p.Built, p.Took = s.Generation, s.Built, s.Took
 	}
-	if !k.leading.Load() {
-		return p
-	}
-	for _, s := range k.cluster.Status() {
-		p.Stale[s.Kind] = 0
-		if s.Err != "" && !s.LastSeen.IsZero() {
-			p.Stale[s.Kind] = time.Since(s.LastSeen)
-		}
+	if k.leading.Load() {
+		p.Stale = staleness(k.cluster.Status())
 	}
 	return p
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -130,9 +129,24 @@ func prepareCluster(t *testing.T, client kubernetes.Interface) {
 			check(rbac.RoleBindings(o.Namespace).Create(t.Context(), o, options))
 		}
 	}
+	createCoreDNS(t, client)
+}
+
+// corefile is that of the CoreDNS of these tests.
+const corefile = ".:53 {\n    kubernetes cluster.local\n    reload\n}\n"
+
+// createCoreDNS creates what the DNS patch looks for.
+func createCoreDNS(t *testing.T, client kubernetes.Interface) {
+	t.Helper()
+	check := func(_ any, err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	options := metav1.CreateOptions{}
 	check(client.CoreV1().ConfigMaps("kube-system").Create(t.Context(), &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Name: "coredns"},
-		Data:       map[string]string{"Corefile": ".:53 {\n    kubernetes cluster.local\n    reload\n}\n"},
+		Data:       map[string]string{"Corefile": corefile},
 	}, options))
 	labels := map[string]string{"k8s-app": "kube-dns"}
 	check(client.AppsV1().Deployments("kube-system").Create(t.Context(), &appsv1.Deployment{
@@ -218,14 +232,4 @@ func steal(t *testing.T, client kubernetes.Interface) {
 		_, err = leases.Update(t.Context(), lease, metav1.UpdateOptions{})
 		return err == nil
 	})
-}
-
-func TestControllerRefusesWrongValues(t *testing.T) {
-	for _, arg := range []string{"--namespace=We", "--domain=", "--aliases=traefik.mesh,_", "--clusterDomain=a..b", "--log.level=loud"} {
-		err := run(t.Context(), []string{"controller", arg}, io.Discard)
-		flag, _, _ := strings.Cut(arg, "=")
-		if !errors.Is(err, errUsage) || !strings.Contains(fmt.Sprint(err), flag) {
-			t.Errorf("%s: %v", arg, err)
-		}
-	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"net/netip"
@@ -45,6 +46,11 @@ func (c *localCommand) Run(ctx context.Context, out io.Writer) error {
 	addresses, err := netip.ParsePrefix(c.Addresses)
 	if err != nil {
 		return usageError("--addresses=%s: takes a range of addresses of this machine, such as 127.77.0.0/16", c.Addresses)
+	}
+	if err := cmp.Or(
+		checkDomains("domain", c.Domain), checkAddress("dns.address", c.DNS.Address), checkAddress("admin.address", c.Admin.Address),
+	); err != nil {
+		return err
 	}
 	m, err := local.New(local.Config{
 		Manifests: c.Manifests, Addresses: addresses, Domain: c.Domain, PortOffset: c.PortOffset,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"time"
@@ -11,7 +12,7 @@ import (
 
 // nodeCommand is the proxy of one node of a cluster.
 type nodeCommand struct {
-	Kubeconfig string `description:"Which API server; by default KUBECONFIG, ~/.kube/config or the pod's own service account."`
+	Kubeconfig string `description:"The kubeconfig file; by default KUBECONFIG, ~/.kube/config or the pod's own service account."`
 	Namespace  string `description:"Weft's own namespace."`
 	Admin      adminConfig
 	Metrics    struct {
@@ -34,6 +35,9 @@ func newNodeCommand() runner {
 
 // Run serves until the context ends.
 func (c *nodeCommand) Run(ctx context.Context, _ io.Writer) error {
+	if err := c.check(); err != nil {
+		return err
+	}
 	log, err := c.Log.logger()
 	if err != nil {
 		return err
@@ -52,6 +56,14 @@ func (c *nodeCommand) Run(ctx context.Context, _ io.Writer) error {
 		return err
 	}
 	return n.Run(ctx)
+}
+
+// check finds values that would fail later, where nobody sees it.
+func (c *nodeCommand) check() error {
+	return cmp.Or(
+		checkNamespace(c.Namespace), checkAddress("admin.address", c.Admin.Address), checkAddress("metrics.address", c.Metrics.Address),
+		checkDuration("drain.delay", c.Drain.Delay, 0), checkDuration("drain.timeout", c.Drain.Timeout, time.Millisecond),
+	)
 }
 
 // staleness is how long the API server has been silent about each kind whose

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,12 +21,13 @@ import (
 	"k8s.io/client-go/restmapper"
 
 	"github.com/weft-mesh/weft/manifests"
+	"github.com/weft-mesh/weft/pkg/dnspatch/cluster"
 	"github.com/weft-mesh/weft/pkg/shadow"
 )
 
 // uninstallCommand is `weft uninstall`: everything gone, the Corefile as it was.
 type uninstallCommand struct {
-	Kubeconfig string        `description:"The kubeconfig file; empty means KUBECONFIG, ~/.kube/config or the pod's service account."`
+	Kubeconfig string        `description:"The kubeconfig file; by default KUBECONFIG, ~/.kube/config or the pod's own service account."`
 	Namespace  string        `description:"Weft's own namespace."`
 	Timeout    time.Duration `description:"How long to wait until everything is gone."`
 }
@@ -35,6 +37,9 @@ func newUninstall() runner { return &uninstallCommand{Namespace: "weft", Timeout
 // Run removes Weft in the order in which nothing writes anything back: the
 // controller, the DNS patch, what the controller wrote, what was installed.
 func (c *uninstallCommand) Run(ctx context.Context, out io.Writer) error {
+	if err := cmp.Or(checkNamespace(c.Namespace), checkDuration("timeout", c.Timeout, time.Second)); err != nil {
+		return err
+	}
 	k, err := connect(c.Kubeconfig)
 	if err != nil {
 		return err
@@ -50,7 +55,7 @@ func (c *uninstallCommand) Run(ctx context.Context, out io.Writer) error {
 		run  func(context.Context) error
 	}{
 		{"the controller", remover.controller},
-		{"the DNS patch", (&checkCommand{Namespace: c.Namespace}).patcher(k).Remove},
+		{"the DNS patch", cluster.New(cluster.Config{Client: k.typed}).Remove},
 		{"shadow Services and mesh names", func(ctx context.Context) error { return shadow.RemoveAll(ctx, k.typed, c.Namespace) }},
 		{"everything that was installed", remover.installed},
 	} {

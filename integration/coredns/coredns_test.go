@@ -90,6 +90,12 @@ func ask(t *testing.T, address string, q question) {
 			}
 			got = append(got, a.A.String())
 		}
+		// What a name does not have, or that it is none, is not kept for long either.
+		for _, record := range append(answer.Answer, answer.Ns...) {
+			if strings.HasSuffix(q.name, "mesh.") && record.Header().Ttl > 5 {
+				t.Errorf("%s %s: kept for %d s; want at most 5", network, q.name, record.Header().Ttl)
+			}
+		}
 		if answer.Rcode != q.rcode || strings.Join(got, " ") != q.want {
 			t.Errorf("%s %s %s: %s %v, want %s %v", network, q.name, dns.TypeToString[q.kind],
 				dns.RcodeToString[answer.Rcode], got, dns.RcodeToString[q.rcode], q.want)

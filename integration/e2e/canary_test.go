@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"time"
@@ -27,22 +28,28 @@ spec:
 // share is right within 1 % of 1,000 calls, and no call fails.
 func testCanary(c *cluster) {
 	c.applyText(split(100, 0))
+	callers := c.callers()
 	c.underLoad("http://orders.shop.mesh", func() {
 		for _, step := range []struct{ v1, v2 int }{{90, 10}, {50, 50}, {0, 100}} {
 			c.applyText(split(step.v1, step.v2))
 			applied := time.Now()
-			for _, a := range c.callers() {
-				c.eventually(time.Second, func() error { return a.loadShare(step.v2, 20, 1) })
-			}
+			c.eventually(time.Second, func() error { return loadShares(callers, step.v2, 20, 1) })
 			c.Logf("%d/%d live on every node %v after kubectl returned", step.v1, step.v2, time.Since(applied))
-			c.moreCalls(c.callers(), 1000)
-			for _, a := range c.callers() {
-				if err := a.loadShare(step.v2, 1000, 10); err != nil {
-					c.Error(err)
-				}
+			c.moreCalls(callers, 1000)
+			if err := loadShares(callers, step.v2, 1000, 10); err != nil {
+				c.Error(err)
 			}
 		}
 	})
+}
+
+// loadShares is loadShare of every caller.
+func loadShares(callers []caller, percent, n, off int) error {
+	var wrong []error
+	for _, a := range callers {
+		wrong = append(wrong, a.loadShare(percent, n, off))
+	}
+	return errors.Join(wrong...)
 }
 
 // loadShare wants percent of the running load's last n calls answered by v2,

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -70,8 +71,11 @@ func (c *cluster) inventory() map[string]string {
 	found := map[string]string{}
 	for _, resource := range c.resources() {
 		list, err := dynamic.NewForConfigOrDie(c.config).Resource(resource).List(context.Background(), metav1.ListOptions{})
+		if apierrors.IsNotFound(err) || apierrors.IsMethodNotSupported(err) {
+			continue // going away, or not to be listed
+		}
 		if err != nil {
-			continue // not listable, such as a review
+			c.Fatalf("%s: %v", resource, err)
 		}
 		for i := range list.Items {
 			o := &list.Items[i]

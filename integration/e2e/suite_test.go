@@ -30,6 +30,10 @@ func TestCluster(t *testing.T) {
 		{"BadInput", testBadInput},
 		{"Check", testCheck},
 	} {
+		if part.name == "APIServerStopped" && !c.own {
+			t.Log("left out: the API server of this cluster is not the suite's to stop")
+			continue
+		}
 		if !t.Run(part.name, func(t *testing.T) { part.run(c.in(t)) }) {
 			c.describe()
 		}

@@ -113,6 +113,16 @@ func (c *cluster) underLoad(target string, change func()) {
 // underLoadOf is underLoad with the app's own parameters of a load.
 func (c *cluster) underLoadOf(load url.Values, change func()) {
 	c.Helper()
+	for node, r := range c.reports(load, change) {
+		if r.Failed > 0 {
+			c.Errorf("from %s %d of %d calls failed: %s", node, r.Failed, r.Requests, strings.Join(r.Errors, "; "))
+		}
+	}
+}
+
+// reports runs a change under load and returns what each node's load came to.
+func (c *cluster) reports(load url.Values, change func()) map[string]report {
+	c.Helper()
 	callers := c.callers()
 	for _, a := range callers {
 		var said string
@@ -121,14 +131,14 @@ func (c *cluster) underLoadOf(load url.Values, change func()) {
 	c.moreCalls(callers, 200)
 	change()
 	c.moreCalls(callers, 400)
+	reports := map[string]report{}
 	for _, a := range callers {
 		var r report
 		a.must("/load/stop", nil, &r)
 		c.Logf("from %s: %d calls, %d failed, versions %v, pods %d", a.pod.Spec.NodeName, r.Requests, r.Failed, r.Versions, len(r.Pods))
-		if r.Failed > 0 {
-			c.Errorf("from %s %d of %d calls failed: %s", a.pod.Spec.NodeName, r.Failed, r.Requests, strings.Join(r.Errors, "; "))
-		}
+		reports[a.pod.Spec.NodeName] = r
 	}
+	return reports
 }
 
 // moreCalls waits until the running load of every caller has made n calls more.

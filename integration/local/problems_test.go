@@ -115,7 +115,7 @@ func TestAWrongCommandLineSaysWhatItTakes(t *testing.T) {
 		{nil, 2, "--manifests"},
 		{[]string{"--manifests=.", "--addresses=nowhere"}, 2, "--addresses=nowhere: takes a range"},
 		{[]string{"--manifests=" + absent, "--addresses=127.250.1.0/24"}, 1, absent},
-		{[]string{"--manifests=.", "--addresses=127.250.1.0/24", "--domain=a..b"}, 1, `"a..b" is not a domain name`},
+		{[]string{"--manifests=.", "--addresses=127.250.1.0/24", "--domain=a..b"}, 2, "--domain=a..b: takes a DNS name"},
 		{[]string{"--manifests=.", "--portOffset=70000"}, 2, "--portOffset takes a whole number from 0 to 65535"},
 	} {
 		args := append([]string{"local", "--dns.address=127.0.0.1:0", "--admin.address=127.0.0.1:0"}, test.args...)

@@ -87,6 +87,7 @@ func testExpire(t *testing.T, api *testenv.APIServer, service *corev1.Service) {
 	api.Expire()
 	watching, err := client.CoreV1().Services("default").Watch(t.Context(), metav1.ListOptions{ResourceVersion: service.ResourceVersion})
 	if err == nil {
+		defer watching.Stop()
 		event, _ := next(t, watching)
 		err = apierrors.FromObject(event.Object)
 	}

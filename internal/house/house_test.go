@@ -29,7 +29,7 @@ var imports = map[string][]string{
 	// The Corefile is text in, text out.
 	"pkg/dnspatch": {},
 	// Only this half of the DNS patch knows the cluster.
-	"pkg/dnspatch/cluster": {"./pkg/dnspatch", "k8s.io/client-go", "k8s.io/api", "k8s.io/apimachinery", "github.com/rs/zerolog"},
+	"pkg/dnspatch/cluster": {"./pkg/dnspatch", "k8s.io/client-go", "k8s.io/api", "k8s.io/apimachinery"},
 	// Metrics know no other package, so that any may count.
 	"pkg/telemetry": {"github.com/prometheus/client_golang"},
 	// The embedded DNS server answers from a Mesh.

@@ -27,13 +27,13 @@ type Source interface {
 // Snapshot is one publication: a Mesh, the Table compiled from it, and which
 // rebuild they are.
 type Snapshot struct {
-	Generation uint64    `json:"generation"` // 1 for the first
-	Changes    uint64    `json:"changes"`    // how many changes it includes
-	Built      time.Time `json:"built"`
+	Generation uint64 // 1 for the first
+	Changes    uint64 // how many changes it includes
+	Built      time.Time
 	// Took is how long Build and Compile needed.
-	Took  time.Duration `json:"took"`
-	Mesh  *mesh.Mesh    `json:"mesh"`
-	Table *route.Table  `json:"-"`
+	Took  time.Duration
+	Mesh  *mesh.Mesh
+	Table *route.Table
 }
 
 // Config of a Loop. Sources is required; every other zero value works.

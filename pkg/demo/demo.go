@@ -123,7 +123,11 @@ func (s *stage) play(ctx context.Context) error {
 	group.Go(func() error { return s.mesh.Run(groupCtx) })
 	err := s.act(groupCtx)
 	end()
-	return errors.Join(err, group.Wait())
+	ended := group.Wait()
+	if ended != nil && errors.Is(err, context.Canceled) {
+		return ended // it is what stopped the act
+	}
+	return errors.Join(err, ended)
 }
 
 // act waits for the mesh, calls through it and moves the canary.

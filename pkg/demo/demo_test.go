@@ -43,6 +43,20 @@ func TestATourThatIsStoppedFails(t *testing.T) {
 	}
 }
 
+// A mesh that ends by itself stops the tour: its own error is what is told.
+func TestAMeshThatFailsSaysWhy(t *testing.T) {
+	s, err := newStage(Config{Out: io.Discard}, manifests{t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(s.manifests.dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.play(t.Context()); !errors.Is(err, os.ErrNotExist) || errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+}
+
 // seenStep is a step that saw so many answers of each version.
 func seenStep(percent, first, second int) *step {
 	s := newStep(percent, first+second)

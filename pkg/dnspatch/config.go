@@ -55,7 +55,13 @@ func (c Config) domains() ([]string, error) {
 	return slices.Compact(list), nil
 }
 
-// rules are the rewrite lines for the cluster domain, without indentation.
+// nameTTL is how long, in seconds, an answer for a mesh name may be kept, as is
+// usual for Services; above all the answer that a name does not exist, which
+// CoreDNS's cache may else keep for half a minute after it does.
+const nameTTL = 5
+
+// rules are the rewrite lines for the cluster domain, without indentation: two
+// for each domain, as one rule rewrites either the name or the TTL.
 func (c Config) rules(clusterDomain string) ([]string, error) {
 	target, err := c.target(clusterDomain)
 	if err != nil {
@@ -65,12 +71,14 @@ func (c Config) rules(clusterDomain string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	lines := make([]string, len(domains))
-	for i, d := range domains {
+	lines := make([]string, 0, 2*len(domains))
+	for _, d := range domains {
 		if strings.HasSuffix(target, "."+d) {
 			return nil, fmt.Errorf("mesh domain %q holds the cluster's own names (%s)", d, target[1:])
 		}
-		lines[i] = fmt.Sprintf("rewrite name suffix .%s %s answer auto", d, target)
+		lines = append(lines,
+			fmt.Sprintf("rewrite continue ttl suffix .%s %d", d, nameTTL),
+			fmt.Sprintf("rewrite name suffix .%s %s answer auto", d, target))
 	}
 	return lines, nil
 }

@@ -115,10 +115,10 @@ func TestLostMarkIsAnErrorWithItsLine(t *testing.T) {
 	}
 	for name, tc := range map[string]struct{ corefile, says string }{
 		"no end":         {strings.Replace(whole, "    "+end+"\n", "", 1), "line 2"},
-		"no begin":       {strings.Replace(whole, "    "+begin+"\n", "", 1), "line 3"},
+		"no begin":       {strings.Replace(whole, "    "+begin+"\n", "", 1), "line 4"},
 		"two begins":     {strings.Replace(whole, begin, begin+"\n    "+begin, 1), "line 2"},
-		"end elsewhere":  {strings.Replace(whole, "    "+end+"\n", "", 1) + end + "\n", "line 25"},
-		"open brace":     {strings.Replace(whole, rule, rule+" {", 1), "line 3"},
+		"end elsewhere":  {strings.Replace(whole, "    "+end+"\n", "", 1) + end + "\n", "line 26"},
+		"open brace":     {strings.Replace(whole, rule, rule+" {", 1), "line 4"},
 		"quote, no mark": {strings.Replace(whole, "    "+end+"\n", "\"\n"+end+"\n\"\n", 1), "line 2"},
 	} {
 		t.Run(name, func(t *testing.T) {

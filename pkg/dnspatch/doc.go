@@ -3,12 +3,13 @@
 //
 // CoreDNS already answers orders.shop.weft.svc.cluster.local from the Services
 // that the mesh writes. What it lacks is the step from orders.shop.mesh to that
-// name, which is one rewrite rule in the server block that serves the root zone
+// name, which is a rewrite rule in the server block that serves the root zone
 // with the kubernetes plugin (a server block of its own would need a second
 // kubernetes plugin, with its own watches and memory):
 //
 //	.:53 {
 //	    # weft begin (mesh names; managed, do not edit; "weft uninstall" removes it)
+//	    rewrite continue ttl suffix .mesh 5
 //	    rewrite name suffix .mesh .weft.svc.cluster.local answer auto
 //	    # weft end
 //	    errors

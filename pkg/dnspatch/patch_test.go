@@ -22,7 +22,7 @@ func read(t testing.TB, name string) string {
 	return string(b)
 }
 
-const marked1 = beginLine + "\n    rewrite name suffix .mesh .weft.svc.cluster.local answer auto\n    " + endMark + "\n"
+const marked1 = beginLine + "\n    rewrite continue ttl suffix .mesh 5\n    rewrite name suffix .mesh .weft.svc.cluster.local answer auto\n    " + endMark + "\n"
 
 func TestApplyPutsTheRuleFirst(t *testing.T) {
 	in := read(t, "kubeadm")
@@ -36,9 +36,10 @@ func TestApplyPutsTheRuleFirst(t *testing.T) {
 	}
 }
 
-// begin, rule and end are the three lines of a block, to build expectations.
+// begin, ttl, rule and end are the lines of a block, to build expectations.
 const (
 	begin = beginLine
+	ttl   = "rewrite continue ttl suffix .mesh 5"
 	rule  = "rewrite name suffix .mesh .weft.svc.cluster.local answer auto"
 	end   = endMark
 )
@@ -80,7 +81,7 @@ func expand(place, eol string) (before, after string) {
 	lines := strings.Split(place, "\n")
 	for i, line := range lines {
 		if indent, rest, ok := strings.Cut(line, "@"); ok {
-			lines[i] = indent + begin + "\n" + indent + rule + "\n" + indent + end + "\n" + rest
+			lines[i] = indent + begin + "\n" + indent + ttl + "\n" + indent + rule + "\n" + indent + end + "\n" + rest
 			place = strings.Replace(place, indent+"@", "", 1)
 		}
 	}
@@ -138,8 +139,11 @@ func TestRulesOfSeveralDomains(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := ". {\n" + begin + `
+rewrite continue ttl suffix .traefik.mesh 5
 rewrite name suffix .traefik.mesh .ns.svc.k8s.example answer auto
+rewrite continue ttl suffix .maesh 5
 rewrite name suffix .maesh .ns.svc.k8s.example answer auto
+rewrite continue ttl suffix .mesh 5
 rewrite name suffix .mesh .ns.svc.k8s.example answer auto
 ` + end + "\nkubernetes {$ZONE}\n}"
 	if d := cmp.Diff(want, got); d != "" {
@@ -159,7 +163,7 @@ func TestPlaceholderIsCarriedIntoTheRule(t *testing.T) {
 
 func TestOverride(t *testing.T) {
 	got, err := Override(Config{ClusterDomain: "cluster.local"})
-	if want := begin + "\n" + rule + "\n" + end + "\n"; err != nil || got != want {
+	if want := begin + "\n" + ttl + "\n" + rule + "\n" + end + "\n"; err != nil || got != want {
 		t.Errorf("got %q, %v, want %q", got, err, want)
 	}
 	if _, err := Override(Config{}); !errors.Is(err, ErrNoClusterDomain) {

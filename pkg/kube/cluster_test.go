@@ -30,7 +30,8 @@ func kubeSplit(weight any) *unstructured.Unstructured {
 	u := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{
 		"service": "orders", "backends": []any{map[string]any{"service": "orders", "weight": weight}},
 	}}}
-	u.SetGroupVersionKind(smi.TrafficSplitKind("v1alpha4"))
+	u.SetAPIVersion(smi.SplitGroup + "/v1alpha4")
+	u.SetKind(smi.TrafficSplit)
 	u.SetNamespace("shop")
 	u.SetName("s")
 	return u

@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 Files may still hold the old Endpoints objects; a cluster is read by slices only.
+
 package kube
 
 import (
@@ -76,9 +78,6 @@ func (t *trimmer) service(ref mesh.Ref, s *corev1.Service) (piece, error) {
 		External: s.Spec.Type == corev1.ServiceTypeExternalName,
 		Affinity: s.Spec.SessionAffinity == corev1.ServiceAffinityClientIP,
 	}
-	for _, family := range s.Spec.IPFamilies {
-		input.Families = append(input.Families, mesh.Family(t.names.of(string(family))))
-	}
 	for name, value := range s.Annotations {
 		if strings.HasPrefix(name, annotationPrefix) {
 			if input.Annotations == nil {
@@ -102,7 +101,7 @@ func (t *trimmer) servicePort(p *corev1.ServicePort) (mesh.ServicePort, error) {
 	if err != nil {
 		return mesh.ServicePort{}, err
 	}
-	transport, supported := transportOf(p.Protocol)
+	transport, supported := mesh.ParseTransport(string(p.Protocol))
 	port := mesh.ServicePort{Name: t.names.of(p.Name), Number: number, Transport: transport, Unsupported: !supported}
 	if p.AppProtocol != nil {
 		port.AppProtocol = t.names.of(*p.AppProtocol)
@@ -128,7 +127,7 @@ func (t *trimmer) frontend(s *corev1.Service) (piece, error) {
 	}
 	for i := range s.Spec.Ports {
 		p := &s.Spec.Ports[i]
-		transport, supported := transportOf(p.Protocol)
+		transport, supported := mesh.ParseTransport(string(p.Protocol))
 		if !supported || p.TargetPort.Type != intstr.Int {
 			continue
 		}
@@ -145,17 +144,6 @@ func (t *trimmer) frontend(s *corev1.Service) (piece, error) {
 		})
 	}
 	return piece, nil
-}
-
-// transportOf reads a port's protocol; none is TCP, as in the API.
-func transportOf(protocol corev1.Protocol) (t mesh.Transport, supported bool) {
-	switch protocol {
-	case corev1.ProtocolTCP, "":
-		return mesh.TCP, true
-	case corev1.ProtocolUDP:
-		return mesh.UDP, true
-	}
-	return mesh.TCP, false
 }
 
 // portNumber keeps a number that is no port from becoming another. The API

@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 Files may still hold the old Endpoints objects; a cluster is read by slices only.
+
 package kube
 
 import (
@@ -25,7 +27,7 @@ func (t *trimmer) slice(s *discoveryv1.EndpointSlice) (piece, error) {
 	}
 	for i := range s.Ports {
 		p := &s.Ports[i]
-		transport, supported := transportOf(valueOr(p.Protocol, corev1.ProtocolTCP))
+		transport, supported := mesh.ParseTransport(string(valueOr(p.Protocol, "")))
 		if !supported || p.Port == nil {
 			continue
 		}
@@ -88,7 +90,7 @@ func (t *trimmer) endpoints(e *corev1.Endpoints) (piece, error) {
 
 func (t *trimmer) subset(s *corev1.EndpointSubset) (input mesh.SliceInput, err error) {
 	for i := range s.Ports {
-		transport, supported := transportOf(s.Ports[i].Protocol)
+		transport, supported := mesh.ParseTransport(string(s.Ports[i].Protocol))
 		if !supported {
 			continue
 		}

@@ -49,8 +49,8 @@ func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
 func TestService(t *testing.T) {
 	want := mesh.NewInputs()
 	want.Services[name("orders")] = mesh.ServiceInput{
-		Ref:      mesh.Ref{APIVersion: "v1", Kind: "Service", Namespace: "shop", Name: "orders", UID: "u-1"},
-		Families: []mesh.Family{mesh.IPv6, mesh.IPv4}, Affinity: true,
+		Ref:         mesh.Ref{APIVersion: "v1", Kind: "Service", Namespace: "shop", Name: "orders", UID: "u-1"},
+		Affinity:    true,
 		Annotations: map[string]string{"weft.mesh/protocol": "http"},
 		Ports: []mesh.ServicePort{
 			{Name: "http", Number: 80, AppProtocol: "kubernetes.io/h2c"},
@@ -72,7 +72,6 @@ metadata:
 spec:
   type: ClusterIP
   clusterIP: 10.96.0.10
-  ipFamilies: [IPv6, IPv4]
   sessionAffinity: ClientIP
   ports:
   - {name: http, port: 80, targetPort: web, protocol: TCP, appProtocol: kubernetes.io/h2c}

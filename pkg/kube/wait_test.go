@@ -2,7 +2,6 @@ package kube
 
 import (
 	"context"
-	"maps"
 	"sync"
 	"testing"
 	"time"
@@ -24,7 +23,6 @@ type watcher struct {
 
 	mu      sync.Mutex // guards what follows
 	in      *mesh.Inputs
-	changes int
 	synced  int
 	changed chan struct{} // closed and made anew with each change
 }
@@ -54,7 +52,6 @@ func (w *watcher) take(c mesh.Change) {
 	if c.Synced {
 		w.synced++
 	}
-	w.changes++
 	close(w.changed)
 	w.changed = make(chan struct{})
 }
@@ -76,22 +73,6 @@ func (w *watcher) until(what string, ok func(*mesh.Inputs) bool) {
 			w.t.Fatalf("waited in vain for: %s; the inputs are %+v", what, w.in)
 		}
 	}
-}
-
-// settled waits for the first full picture and returns the Services' names.
-func (w *watcher) settled() map[mesh.Name]mesh.ServiceInput {
-	w.t.Helper()
-	w.until("the first full picture", func(*mesh.Inputs) bool { return true })
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return maps.Clone(w.in.Services)
-}
-
-// count is how many changes came.
-func (w *watcher) count() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.changes
 }
 
 // has tells whether the inputs have the Services and no others.

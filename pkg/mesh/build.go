@@ -29,7 +29,7 @@ func Build(in *Inputs) *Mesh {
 	for _, p := range in.Problems {
 		b.problems = append(b.problems, p)
 	}
-	return &Mesh{Services: services, Workloads: b.workloads, Problems: sortProblems(b.problems)}
+	return &Mesh{Services: services, Workloads: b.workloads, Problems: SortProblems(b.problems)}
 }
 
 // builder is the scratch of one Build.

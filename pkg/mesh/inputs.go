@@ -6,8 +6,8 @@ import (
 )
 
 // Inputs are the objects a Mesh is built from, each trimmed at the edge to what
-// Weft reads. One goroutine owns them; the zero value is ready for use after
-// NewInputs or with nil maps that are only read.
+// Weft reads. One goroutine owns them. Make them with NewInputs; the zero value
+// may be read, not written to.
 type Inputs struct {
 	Services  map[Name]ServiceInput
 	Slices    map[Name]SliceInput
@@ -48,8 +48,6 @@ type ServiceInput struct {
 	Ref      Ref
 	Ports    []ServicePort
 	External bool // type ExternalName: not meshed
-	// Families are the IP families in the Service's own order; IPv6 is true for IPv6.
-	Families []Family
 	// Annotations of the weft.mesh/ prefix only.
 	Annotations map[string]string
 	// Affinity is sessionAffinity: ClientIP.
@@ -58,15 +56,6 @@ type ServiceInput struct {
 
 // Name of the Service.
 func (s *ServiceInput) Name() Name { return Name{Namespace: s.Ref.Namespace, Name: s.Ref.Name} }
-
-// Family is an IP family.
-type Family string
-
-// The IP families, as Kubernetes writes them.
-const (
-	IPv4 Family = "IPv4"
-	IPv6 Family = "IPv6"
-)
 
 // ServicePort is one port of a Service. Its target is known from the slices only.
 type ServicePort struct {

@@ -35,7 +35,9 @@ func (p Problem) compare(o Problem) int {
 	return cmp.Or(p.Object.compare(o.Object), cmp.Compare(p.Reason, o.Reason), cmp.Compare(p.Message, o.Message))
 }
 
-func sortProblems(problems []Problem) []Problem {
+// SortProblems sorts problems in place, by object, and returns them without
+// those that are told twice.
+func SortProblems(problems []Problem) []Problem {
 	slices.SortFunc(problems, Problem.compare)
 	return slices.Compact(problems)
 }

@@ -22,6 +22,18 @@ func (t Transport) String() string {
 	return "TCP"
 }
 
+// ParseTransport reads the protocol of a Kubernetes port: none is TCP, as in
+// the API. What the mesh does not carry (SCTP) is not ok.
+func ParseTransport(protocol string) (t Transport, ok bool) {
+	switch protocol {
+	case "TCP", "":
+		return TCP, true
+	case "UDP":
+		return UDP, true
+	}
+	return TCP, false
+}
+
 // MarshalText writes a Transport as String does.
 func (t Transport) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 

@@ -147,7 +147,10 @@ func TestReadyFromTheFirstFullPictureUntilToldToStop(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.end()
-	await(t, "unready", func() bool { status, body := r.get("/readyz"); return status != http.StatusOK && strings.Contains(body, "drain: ") })
+	await(t, "unready", func() bool {
+		status, body := r.get("/readyz")
+		return status != http.StatusOK && strings.Contains(body, "drain: ")
+	})
 	if status, _ := r.get("/livez"); status != http.StatusOK {
 		t.Errorf("not alive while it drains: %d", status)
 	}

@@ -36,8 +36,8 @@ func (p *Proxy) closeListeners() {
 		l.close()
 		delete(p.listeners, key)
 	}
-	clear(p.problems)
-	p.schedule()
+	p.problems = nil
+	p.schedule(false)
 	p.count()
 }
 

@@ -70,7 +70,7 @@ func grpcStream(t *testing.T, at string, ctx context.Context) grpc.ClientStream 
 }
 
 func TestGRPCStreaming(t *testing.T) {
-	for _, protocol := range []string{"grpc", "http", ""} {
+	each(t, []string{"grpc", "http", ""}, func(t *testing.T, protocol string) {
 		w := newWorld(t, nodeproxy.Config{})
 		at := w.service("orders", protocol, grpcEcho(t))
 		w.publish()
@@ -98,7 +98,7 @@ func TestGRPCStreaming(t *testing.T) {
 		if n := w.count("weft_requests_total", map[string]string{"request_protocol": "grpc", "response_code": "200"}); n != 1 {
 			t.Errorf("protocol %q: %v gRPC requests are counted", protocol, n)
 		}
-	}
+	})
 }
 
 func TestGRPCCancelReachesTheServer(t *testing.T) {

@@ -63,15 +63,15 @@ type Proxy struct {
 	mu        sync.Mutex // guards what follows, and orders Publish, the retry and Drain
 	table     *route.Table
 	listeners map[upstream.Key]*listener
-	problems  map[upstream.Key]mesh.Problem
-	retry     *time.Timer // nil while every listener is open
-	closed    bool        // no listener is opened any more
+	problems  []mesh.Problem // of table, in its order
+	retry     *time.Timer    // nil while there is nothing to try again
+	closed    bool           // no listener is opened any more
 	running   sync.WaitGroup
 }
 
 // New returns a Proxy without ports.
 func New(config Config) *Proxy {
-	p := &Proxy{config: config, listeners: map[upstream.Key]*listener{}, problems: map[upstream.Key]mesh.Problem{}}
+	p := &Proxy{config: config, listeners: map[upstream.Key]*listener{}}
 	p.life, p.end = context.WithCancel(context.Background())
 	dialer := upstream.Dialer{Timeout: config.ConnectTimeout}
 	p.tcp = l4.TCP{

@@ -1,9 +1,7 @@
 package nodeproxy
 
 import (
-	"cmp"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -43,18 +41,12 @@ func (p *Proxy) Publish(t *route.Table) {
 	p.listen()
 }
 
-// Problems tells the listening addresses that are not open, by Service and port.
+// Problems tells the listening addresses that are not open, in the order of the
+// Table.
 func (p *Proxy) Problems() []mesh.Problem {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	keys := slices.SortedFunc(maps.Keys(p.problems), func(a, b upstream.Key) int {
-		return cmp.Or(a.Listen.Compare(b.Listen), cmp.Compare(a.Transport, b.Transport))
-	})
-	out := make([]mesh.Problem, 0, len(keys))
-	for _, k := range keys {
-		out = append(out, p.problems[k])
-	}
-	return out
+	return slices.Clone(p.problems)
 }
 
 // listen opens what the Table names and is not open, and sees to the retry. The
@@ -63,30 +55,36 @@ func (p *Proxy) listen() {
 	if p.closed {
 		return
 	}
-	clear(p.problems)
+	p.problems = nil
+	failed := false
 	for _, port := range p.table.Ports() {
 		key := upstream.Key{Listen: port.Listen, Transport: port.Transport}
+		if owner := p.current.Load().Route(key).Port; owner != port {
+			p.problems = append(p.problems, problem(port, fmt.Errorf("%s is the address of Service %s", key.Listen, owner.Service)))
+			continue
+		}
 		if _, open := p.listeners[key]; open {
 			continue
 		}
 		l, err := p.open(key)
 		if err != nil {
-			p.problems[key] = problem(port, err)
+			failed = true
+			p.problems = append(p.problems, problem(port, err))
 			continue
 		}
 		p.listeners[key] = l
 	}
 	p.count()
-	p.schedule()
+	p.schedule(failed)
 }
 
-// schedule sets the retry where something is not open.
-func (p *Proxy) schedule() {
+// schedule sets the next attempt where one failed, and drops the one before.
+func (p *Proxy) schedule(failed bool) {
 	if p.retry != nil && p.retry.Stop() {
 		p.running.Done()
 	}
 	p.retry = nil
-	if len(p.problems) == 0 {
+	if !failed {
 		return
 	}
 	p.running.Add(1)

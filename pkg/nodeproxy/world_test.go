@@ -54,6 +54,13 @@ func (w *world) drain(grace time.Duration) {
 	}
 }
 
+// each runs a test for several values, each in a world that ends before the next.
+func each[T any](t *testing.T, values []T, test func(t *testing.T, v T)) {
+	for _, v := range values {
+		t.Run(fmt.Sprintf("%T %v", v, v), func(t *testing.T) { test(t, v) })
+	}
+}
+
 func shop(name string) mesh.Name { return mesh.Name{Namespace: "shop", Name: name} }
 
 // service adds a Service with port 80, served at these addresses, and returns

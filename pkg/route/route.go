@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/weft-mesh/weft/pkg/mesh"
 )
@@ -64,9 +65,10 @@ type Cluster struct {
 // Compile builds the Table of a Mesh. It is pure and O(n).
 func Compile(m *mesh.Mesh) *Table {
 	t := &Table{workloads: make(map[netip.Addr]*mesh.Workload, len(m.Workloads))}
+	disputed := map[netip.Addr]time.Time{}
 	for _, w := range m.Workloads {
 		for _, ip := range w.IPs {
-			t.claim(ip.Unmap(), w)
+			t.claim(ip.Unmap(), w, disputed)
 		}
 	}
 	for _, s := range m.Services {
@@ -74,7 +76,7 @@ func Compile(m *mesh.Mesh) *Table {
 			t.ports = append(t.ports, compilePort(s.Name, p))
 		}
 	}
-	slices.SortFunc(t.ports, func(p, q *Port) int {
+	slices.SortStableFunc(t.ports, func(p, q *Port) int {
 		if c := p.Listen.Compare(q.Listen); c != 0 {
 			return c
 		}
@@ -85,14 +87,18 @@ func Compile(m *mesh.Mesh) *Table {
 
 // claim gives an address to the youngest pod that says it holds it: an address
 // is reused only after its former pod is gone, though the news of that may come
-// late. Of two pods of one age neither is believed.
-func (t *Table) claim(ip netip.Addr, w *mesh.Workload) {
+// late. Of two pods of one age neither is believed; disputed says how old they are.
+func (t *Table) claim(ip netip.Addr, w *mesh.Workload, disputed map[netip.Addr]time.Time) {
 	held, taken := t.workloads[ip]
+	last := disputed[ip]
+	if held != nil {
+		last = held.Created
+	}
 	switch {
-	case !taken || held != nil && w.Created.After(held.Created):
+	case !taken || w.Created.After(last):
 		t.workloads[ip] = w
-	case held != nil && w.Created.Equal(held.Created):
-		t.workloads[ip] = nil
+	case w.Created.Equal(last):
+		t.workloads[ip], disputed[ip] = nil, last
 	}
 }
 

@@ -79,7 +79,7 @@ func TestAnAddressBelongsToItsYoungestPod(t *testing.T) {
 	pod := func(n string, age int64) *mesh.Workload {
 		return &mesh.Workload{Name: name(n), IPs: []netip.Addr{ip}, Created: time.Unix(age, 0)}
 	}
-	old, young, twin := pod("old", 1), pod("young", 2), pod("twin", 2)
+	old, young, twin, newest := pod("old", 1), pod("young", 2), pod("twin", 2), pod("newest", 3)
 	for _, test := range []struct {
 		pods []*mesh.Workload
 		want *mesh.Workload
@@ -90,6 +90,8 @@ func TestAnAddressBelongsToItsYoungestPod(t *testing.T) {
 		{[]*mesh.Workload{young, old}, young},
 		{[]*mesh.Workload{young, twin}, nil},
 		{[]*mesh.Workload{young, twin, old}, nil},
+		{[]*mesh.Workload{young, twin, newest}, newest},
+		{[]*mesh.Workload{newest, twin, young}, newest},
 	} {
 		table := route.Compile(&mesh.Mesh{Workloads: test.pods})
 		if got := table.Workload(netip.MustParseAddr("::ffff:10.0.0.1")); got != test.want {

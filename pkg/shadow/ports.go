@@ -1,7 +1,6 @@
 package shadow
 
 import (
-	"cmp"
 	"iter"
 	"maps"
 	"slices"
@@ -49,10 +48,6 @@ type portKey struct {
 	service   mesh.Name
 	number    uint16
 	transport mesh.Transport
-}
-
-func (k portKey) compare(o portKey) int {
-	return cmp.Or(k.service.Compare(o.service), cmp.Compare(k.number, o.number), cmp.Compare(k.transport, o.transport))
 }
 
 // allocation is who has which mesh port. It is a value: allocate returns the
@@ -179,7 +174,7 @@ func recordOf(shadow *corev1.Service) iter.Seq2[portKey, uint16] {
 		}
 		for i := range shadow.Spec.Ports {
 			p := &shadow.Spec.Ports[i]
-			transport, _ := transportOf(p)
+			transport, _ := mesh.ParseTransport(string(p.Protocol))
 			key := portKey{service: source, number: uint16(p.Port), transport: transport}
 			if !yield(key, uint16(p.TargetPort.IntValue())) {
 				return

@@ -3,7 +3,6 @@ package shadow
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -279,14 +278,7 @@ func byAge(x, y *corev1.Service) int {
 
 // tell passes on the problems of a pass, sorted and each once.
 func (r *Reconciler) tell(problems []mesh.Problem) {
-	if r.config.Problems == nil {
-		return
+	if r.config.Problems != nil {
+		r.config.Problems(mesh.SortProblems(problems))
 	}
-	unique := map[mesh.Problem]bool{}
-	for _, p := range problems {
-		unique[p] = true
-	}
-	r.config.Problems(slices.SortedFunc(maps.Keys(unique), func(x, y mesh.Problem) int {
-		return strings.Compare(x.Object.String()+x.Reason+x.Message, y.Object.String()+y.Reason+y.Message)
-	}))
 }

@@ -30,7 +30,7 @@ func (s scope) service(svc *corev1.Service) bool {
 	return s.namespace(svc.Namespace) &&
 		svc.Spec.Type != corev1.ServiceTypeExternalName &&
 		nameOf(svc) != mesh.Name{Namespace: "default", Name: "kubernetes"} &&
-		slices.ContainsFunc(svc.Spec.Ports, func(p corev1.ServicePort) bool { _, ok := transportOf(&p); return ok })
+		slices.ContainsFunc(svc.Spec.Ports, func(p corev1.ServicePort) bool { _, ok := mesh.ParseTransport(string(p.Protocol)); return ok })
 }
 
 func nameOf(svc *corev1.Service) mesh.Name {
@@ -41,23 +41,12 @@ func refOf(svc *corev1.Service) mesh.Ref {
 	return mesh.Ref{APIVersion: "v1", Kind: "Service", Namespace: svc.Namespace, Name: svc.Name, UID: string(svc.UID)}
 }
 
-// transportOf is false for what the mesh does not carry (SCTP).
-func transportOf(p *corev1.ServicePort) (mesh.Transport, bool) {
-	switch p.Protocol {
-	case corev1.ProtocolTCP, "":
-		return mesh.TCP, true
-	case corev1.ProtocolUDP:
-		return mesh.UDP, true
-	}
-	return mesh.TCP, false
-}
-
 // keysOf are the ports of a Service that want a mesh port, in its own order.
 func keysOf(svc *corev1.Service) []portKey {
 	out := make([]portKey, 0, len(svc.Spec.Ports))
 	for i := range svc.Spec.Ports {
 		p := &svc.Spec.Ports[i]
-		if transport, ok := transportOf(p); ok {
+		if transport, ok := mesh.ParseTransport(string(p.Protocol)); ok {
 			out = append(out, portKey{service: nameOf(svc), number: uint16(p.Port), transport: transport})
 		}
 	}

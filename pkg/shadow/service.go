@@ -74,9 +74,9 @@ func shadowPorts(source *corev1.Service, held map[portKey]uint16) []corev1.Servi
 	out := make([]corev1.ServicePort, 0, len(source.Spec.Ports))
 	for i := range source.Spec.Ports {
 		from := &source.Spec.Ports[i]
-		transport, _ := transportOf(from)
+		transport, supported := mesh.ParseTransport(string(from.Protocol))
 		port, ok := held[portKey{service: nameOf(source), number: uint16(from.Port), transport: transport}]
-		if !ok || from.Protocol == corev1.ProtocolSCTP {
+		if !ok || !supported {
 			continue
 		}
 		out = append(out, corev1.ServicePort{

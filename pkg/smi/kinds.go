@@ -21,8 +21,3 @@ func TrafficSplitVersions() []string {
 func TrafficSplitResource(version string) schema.GroupVersionResource {
 	return schema.GroupVersionResource{Group: SplitGroup, Version: version, Resource: trafficSplitResource}
 }
-
-// TrafficSplitKind is the kind TrafficSplit in one version.
-func TrafficSplitKind(version string) schema.GroupVersionKind {
-	return schema.GroupVersionKind{Group: SplitGroup, Version: version, Kind: TrafficSplit}
-}

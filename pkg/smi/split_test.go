@@ -178,11 +178,10 @@ func TestOtherKindsAreErrors(t *testing.T) {
 	}
 }
 
-func TestKindsAndResources(t *testing.T) {
+func TestResourceOfEveryVersion(t *testing.T) {
 	for _, version := range smi.TrafficSplitVersions() {
-		kind, resource := smi.TrafficSplitKind(version), smi.TrafficSplitResource(version)
-		if kind.GroupVersion() != resource.GroupVersion() || kind.Kind != "TrafficSplit" || resource.Resource != "trafficsplits" {
-			t.Errorf("got %v and %v", kind, resource)
+		if got, want := smi.TrafficSplitResource(version).String(), "split.smi-spec.io/"+version+", Resource=trafficsplits"; got != want {
+			t.Errorf("got %s, want %s", got, want)
 		}
 	}
 }

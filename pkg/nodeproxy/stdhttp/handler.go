@@ -31,6 +31,7 @@ type exchange struct {
 
 	cluster  *upstream.Cluster  // nil until one was chosen
 	endpoint *upstream.Endpoint // the one that is busy with it; nil for none
+	pool     *pool              // that of endpoint
 	request  *body              // what the client sends
 	response *body              // what the endpoint answers
 	reason   upstream.Reason    // why it was refused or broke off; empty for neither
@@ -64,6 +65,9 @@ func (e *Engine) handler() http.Handler {
 			x.refuse(reason, what)
 			return
 		}
+		if expectsContinue(r) {
+			w.WriteHeader(http.StatusContinue)
+		}
 		ctx := context.WithValue(r.Context(), exchangeKey{}, x)
 		proxy.ServeHTTP(x.out, r.WithContext(ctx))
 	})
@@ -89,6 +93,7 @@ func (x *exchange) end() {
 	defer x.engine.serving.Done()
 	if x.endpoint != nil {
 		x.endpoint.Release()
+		x.pool.leave()
 	}
 	panicked := recover()
 	if panicked != nil && panicked != http.ErrAbortHandler { //nolint:errorlint // a panic value
@@ -144,6 +149,14 @@ func protocolOf(r *http.Request) string {
 		return "http2"
 	}
 	return "http"
+}
+
+// expectsContinue tells whether an HTTP/1 client waits to be told to send its
+// body. It is told at once, by the proxy (RFC 9110 §10.1.1): net/http would do so
+// on the first read of the body, and may write that into an early hint of the
+// endpoint, which another goroutine passes on.
+func expectsContinue(r *http.Request) bool {
+	return r.ProtoMajor == 1 && r.ProtoAtLeast(1, 1) && r.ContentLength != 0 && r.Header.Get("Expect") != ""
 }
 
 func isGRPC(r *http.Request) bool {

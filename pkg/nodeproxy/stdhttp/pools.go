@@ -27,19 +27,57 @@ type pools struct {
 }
 
 // pool is the connections to one endpoint, apart by protocol.
-type pool struct{ http1, http2 *http.Transport }
+type pool struct {
+	http1, http2 *http.Transport
 
-// of returns the pool of an endpoint. One that is gone has none to keep.
-func (p *pools) of(e *upstream.Endpoint) *pool {
-	if found, ok := p.byEnd.Load(e); ok {
-		return found.(*pool)
+	mu      sync.Mutex // guards what follows, and orders the end and new requests
+	users   int        // requests in flight
+	retired bool       // no Table names the endpoint
+}
+
+// take returns the pool of an endpoint, in use until its leave.
+func (p *pools) take(e *upstream.Endpoint) *pool {
+	found, ok := p.byEnd.Load(e)
+	if !ok {
+		found, _ = p.byEnd.LoadOrStore(e, p.open(e))
 	}
-	found, _ := p.byEnd.LoadOrStore(e, p.open(e))
+	out := found.(*pool)
 	if e.Gone() {
 		// It left the Table meanwhile: nobody will come to forget it.
 		p.byEnd.Delete(e)
+		out.retire()
 	}
-	return found.(*pool)
+	out.mu.Lock()
+	defer out.mu.Unlock()
+	out.users++
+	return out
+}
+
+// leave ends a use. The last one of a retired pool closes its connections.
+func (p *pool) leave() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.users--
+	p.closeRetired()
+}
+
+// retire lets the pool end with its last use.
+func (p *pool) retire() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.retired = true
+	p.closeRetired()
+}
+
+// closeRetired closes the idle connections of a retired pool that nobody uses.
+// Not before: a connection is idle to http.Transport a moment before it has
+// handed over an answer without a body, and the answer would be lost. The
+// caller holds the lock.
+func (p *pool) closeRetired() {
+	if p.retired && p.users == 0 {
+		p.http1.CloseIdleConnections()
+		p.http2.CloseIdleConnections()
+	}
 }
 
 func (p *pools) open(e *upstream.Endpoint) *pool {
@@ -75,17 +113,12 @@ func (p *pool) transport(http2 bool) *http.Transport {
 	return p.http1
 }
 
-func (p *pool) closeIdle() {
-	p.http1.CloseIdleConnections()
-	p.http2.CloseIdleConnections()
-}
-
 // forget drops endpoints. What is in flight goes on, on connections that close
 // after it.
 func (p *pools) forget(gone []*upstream.Endpoint) {
 	for _, e := range gone {
 		if found, ok := p.byEnd.LoadAndDelete(e); ok {
-			found.(*pool).closeIdle()
+			found.(*pool).retire()
 		}
 	}
 }
@@ -94,7 +127,7 @@ func (p *pools) forget(gone []*upstream.Endpoint) {
 func (p *pools) close() {
 	p.byEnd.Range(func(e, found any) bool {
 		p.byEnd.Delete(e)
-		found.(*pool).closeIdle()
+		found.(*pool).retire()
 		return true
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 )
@@ -62,10 +63,20 @@ func (x *exchange) reasonOf(err error) upstream.Reason {
 		return upstream.ClientGone
 	case x.request.failed() != nil:
 		return upstream.BadRequest
-	case strings.Contains(err.Error(), "malformed"):
+	case nonsense(err):
 		return upstream.UpstreamMalformed
 	}
 	return upstream.UpstreamReset
+}
+
+// nonsense tells an endpoint that does not speak HTTP from one that broke off.
+// The standard library has no types for it.
+func nonsense(err error) bool {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+		return false
+	}
+	said := err.Error()
+	return strings.Contains(said, "malformed") || strings.Contains(said, "transport connection broken")
 }
 
 // gone tells a client that left from one that sends nonsense.
@@ -85,7 +96,7 @@ func (x *exchange) refuse(reason upstream.Reason, what string) {
 	x.engine.config.Log.Debug().Str("reason", string(reason)).Str("service", where).Stringer("client", x.client).Msg(what)
 	h := x.out.Header()
 	h.Set("Weft-Reason", string(reason))
-	if reason == upstream.MethodRefused || reason == upstream.NoRoute || reason == upstream.BadRequest {
+	if reason == upstream.NoRoute || x.in.ProtoMajor == 1 && (reason == upstream.MethodRefused || reason == upstream.BadRequest) {
 		h.Set("Connection", "close")
 	}
 	if isGRPC(x.in) {

@@ -41,11 +41,13 @@ func (t roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	try := x.cluster.Try(x.client)
 	for e := try.Next(); e != nil; e = try.Next() {
 		r.URL.Host = e.Address.String()
-		res, err := t.engine.pools.of(e).transport(x.speaksHTTP2()).RoundTrip(r)
+		pool := t.engine.pools.take(e)
+		res, err := pool.transport(x.speaksHTTP2()).RoundTrip(r)
 		if err == nil {
-			x.endpoint = e
+			x.endpoint, x.pool = e, pool
 			return res, nil
 		}
+		pool.leave()
 		e.Release()
 		last = err
 		if refused := (*upstream.DialError)(nil); !errors.As(err, &refused) || r.Context().Err() != nil {

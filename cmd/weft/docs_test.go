@@ -1,0 +1,84 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/weft-mesh/weft/internal/config"
+)
+
+// TestEveryOptionIsDocumentedWithItsDefault holds docs/options.md to the code.
+func TestEveryOptionIsDocumentedWithItsDefault(t *testing.T) {
+	text, err := os.ReadFile("../../docs/options.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sections := strings.Split(string(text), "\n## weft ")
+	for _, c := range commands {
+		fields := config.Fields(c.make())
+		if len(fields) == 0 {
+			continue
+		}
+		section := ""
+		for _, s := range sections[1:] {
+			if strings.HasPrefix(s, c.name+"\n") {
+				section = s
+			}
+		}
+		for _, f := range fields {
+			value := "none"
+			if f.Default != "" {
+				value = "`" + f.Default + "`"
+			}
+			if row := fmt.Sprintf("| `--%s` | %s | %s |", f.Name, value, f.Description); !strings.Contains(section, row) {
+				t.Errorf("docs/options.md, weft %s, lacks the row\n%s", c.name, row)
+			}
+		}
+		if rows := strings.Count(section, "\n| `--"); rows != len(fields) {
+			t.Errorf("docs/options.md, weft %s, has %d options; the command has %d", c.name, rows, len(fields))
+		}
+	}
+}
+
+// TestLinksLeadSomewhere: each relative link of the documents is a file, and its
+// fragment a heading there.
+func TestLinksLeadSomewhere(t *testing.T) {
+	documents, err := filepath.Glob("../../docs/*.md")
+	if err != nil || len(documents) < 4 {
+		t.Fatalf("documents %v, %v", documents, err)
+	}
+	link := regexp.MustCompile(`\]\(([^)#:]*)(?:#([^)]*))?\)`)
+	for _, document := range append(documents, "../../README.md", "../../CONTRIBUTING.md") {
+		text, err := os.ReadFile(document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range link.FindAllStringSubmatch(string(text), -1) {
+			target := document
+			if l[1] != "" {
+				target = filepath.Join(filepath.Dir(document), l[1])
+			}
+			content, err := os.ReadFile(target)
+			if err != nil {
+				t.Errorf("%s links to %s: %v", document, l[1], err)
+			}
+			if l[2] != "" && !hasHeading(string(content), l[2]) {
+				t.Errorf("%s links to %s#%s, which is no heading", document, l[1], l[2])
+			}
+		}
+	}
+}
+
+func hasHeading(text, fragment string) bool {
+	for line := range strings.Lines(text) {
+		title := strings.TrimSpace(strings.TrimLeft(line, "#"))
+		if strings.HasPrefix(line, "#") && strings.ReplaceAll(strings.ToLower(title), " ", "-") == fragment {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"net"
+	"strconv"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+)
+
+// The functions below find values that would fail later, in words that do not
+// name the flag. Each returns a usage error that says what the flag takes, nil
+// where the value is right.
+
+func checkNamespace(value string) error {
+	if len(validation.IsDNS1123Label(value)) > 0 {
+		return usageError("--namespace=%s: takes the name of a namespace", value)
+	}
+	return nil
+}
+
+// checkDomains takes any number of values of one flag.
+func checkDomains(flag string, values ...string) error {
+	for _, value := range values {
+		if len(validation.IsDNS1123Subdomain(value)) > 0 {
+			return usageError("--%s=%s: takes a DNS name such as mesh or cluster.local", flag, value)
+		}
+	}
+	return nil
+}
+
+// checkClusterDomain takes a domain, or nothing: then the Corefile says it.
+func checkClusterDomain(value string) error {
+	if value == "" {
+		return nil
+	}
+	return checkDomains("clusterDomain", value)
+}
+
+// checkAddress takes a host that is an address, a name or empty, and a port.
+func checkAddress(flag, value string) error {
+	_, port, err := net.SplitHostPort(value)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return usageError("--%s=%s: takes an address and a port, such as 127.0.0.1:15000 or :15020", flag, value)
+	}
+	return nil
+}
+
+// checkDuration takes what is not less than a least value.
+func checkDuration(flag string, value, least time.Duration) error {
+	if value < least {
+		return usageError("--%s=%s: takes a duration of at least %s", flag, value, least)
+	}
+	return nil
+}

@@ -1,0 +1,33 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+)
+
+// A wrong value is an error that names the flag and what it takes, before
+// anything is read, opened or asked.
+func TestAWrongValueIsAnErrorThatNamesTheFlag(t *testing.T) {
+	for command, values := range map[string][]string{
+		"controller": {"--namespace=We", "--domain=", "--aliases=traefik.mesh,_", "--clusterDomain=a..b", "--admin.address=15020", "--log.level=loud"},
+		"node":       {"--namespace=a.b", "--admin.address=localhost", "--metrics.address=:http-alt", "--drain.delay=-1s", "--drain.timeout=0s", "--log.format=xml"},
+		"local":      {"--addresses=nowhere", "--domain=a..b", "--dns.address=127.0.0.1", "--admin.address=:70000"},
+		"check":      {"--namespace=", "--domain=Mesh", "--aliases=_", "--clusterDomain=a..b"},
+		"uninstall":  {"--namespace=-", "--timeout=0s"},
+	} {
+		for _, value := range values {
+			args := []string{command, value}
+			if command == "local" {
+				args = append(args, "--manifests=.")
+			}
+			err := run(t.Context(), args, io.Discard)
+			flag, _, _ := strings.Cut(value, "=")
+			if !errors.Is(err, errUsage) || !strings.Contains(fmt.Sprint(err), flag+"=") || !strings.Contains(fmt.Sprint(err), "takes") {
+				t.Errorf("weft %s %s: %v", command, value, err)
+			}
+		}
+	}
+}
