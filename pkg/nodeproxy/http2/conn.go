@@ -135,7 +135,7 @@ type half struct {
 // be written.
 func newConn(e *Engine, to wire, now time.Time) *conn {
 	c := &conn{
-		engine: e, wire: to, halves: map[uint32]*half{}, limit: unknownLimit,
+		engine: e, wire: to, halves: map[uint32]*half{},
 		window: connWindow, credit: defaultWindow, initial: defaultWindow,
 		since: now, progress: now, patience: fullPatience, refilled: now,
 	}

@@ -43,6 +43,9 @@ func (c *conn) settings(w *work, f frame) error {
 	if !c.told {
 		c.told, c.limit = true, highestStream // where it does not say, there is none
 	}
+	if !c.down() {
+		defer func() { c.pool.limit.Store(int64(c.limit)) }()
+	}
 	for p := f.payload; len(p) > 0; p = p[settingBytes:] {
 		if err := c.setting(binary.BigEndian.Uint16(p), binary.BigEndian.Uint32(p[2:])); err != nil {
 			return err

@@ -14,9 +14,8 @@ const readBytes = 64 << 10
 // driver moves the bytes of one connection by plain system calls. One goroutine
 // reads, at most one writes.
 type driver struct {
-	tcp  *net.TCPConn
-	raw  syscall.RawConn
-	sock socket
+	tcp *net.TCPConn
+	raw syscall.RawConn
 
 	// Of the one call of write that runs.
 	out  []byte
@@ -33,7 +32,7 @@ func newDriver(tcp *net.TCPConn) (*driver, error) {
 	}
 	d := &driver{tcp: tcp, raw: raw}
 	d.call = d.send
-	return d, raw.Control(func(fd uintptr) { d.sock.prepare(int(fd)) })
+	return d, nil
 }
 
 // write implements wire.
@@ -48,7 +47,7 @@ func (d *driver) write(b []byte, wait bool) (int, error) {
 // send writes what the socket takes; false waits for room.
 func (d *driver) send(fd uintptr) bool {
 	for d.n < len(d.out) {
-		n, err := d.sock.send(int(fd), d.out[d.n:])
+		n, err := send(int(fd), d.out[d.n:])
 		if err == syscall.EINTR {
 			continue
 		}
@@ -103,7 +102,7 @@ func (d *driver) run(c *conn, w *work, first []byte) {
 			if in.memory == nil {
 				in.memory = c.engine.readers.get()
 			}
-			n, more, err := d.sock.receive(int(fd), (*in.memory)[in.have:])
+			n, err := receive(int(fd), (*in.memory)[in.have:])
 			if errors.Is(err, syscall.EINTR) {
 				continue
 			}
@@ -120,10 +119,6 @@ func (d *driver) run(c *conn, w *work, first []byte) {
 			}
 			if over {
 				in.have = 0
-			}
-			if !more {
-				in.lay(c)
-				return false
 			}
 		}
 		return true

@@ -113,6 +113,11 @@ func (e *Engine) register(c *conn) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.conns[c] = struct{}{}
+	if e.life.Err() != nil {
+		c.mu.Lock()
+		c.kill()
+		c.mu.Unlock()
+	}
 }
 
 func (e *Engine) unregister(c *conn) {

@@ -21,6 +21,7 @@ type pool struct {
 	endpoint *upstream.Endpoint
 	conns    atomic.Pointer[[]*conn] // those that take streams; the slice never changes
 	length   atomic.Int32            // of waiting, and what serve has in hand
+	limit    atomic.Int64            // how many streams a connection takes, as the endpoint said last
 
 	mu      sync.Mutex // guards what follows
 	waiting []waiter
@@ -45,6 +46,7 @@ func most() (wanted, allowed int) {
 
 func newPool(e *Engine, endpoint *upstream.Endpoint) *pool {
 	p := &pool{engine: e, endpoint: endpoint}
+	p.limit.Store(unknownLimit)
 	p.conns.Store(&[]*conn{})
 	return p
 }
@@ -110,7 +112,7 @@ func (p *pool) connect() {
 		return
 	}
 	c := newConn(p.engine, d, w.now)
-	c.pool, c.last = p, 1
+	c.pool, c.last, c.limit = p, 1, int(p.limit.Load())
 	c.partial.Store(w.now.UnixNano())
 	c.firstFrames(w)
 	p.join(w, c)

@@ -266,3 +266,10 @@ func hello(p *peer, e event) {
 		p.data(e.stream, true, "hello")
 	}
 }
+
+// forget drops what was read so far.
+func (p *peer) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.seen = nil
+}
