@@ -162,9 +162,11 @@ func (c *conn) buffer(w *work) *buffer {
 
 // take returns a fresh half in the table. The caller holds mu.
 func (c *conn) take(id uint32) *half {
-	h := &half{}
+	var h *half
 	if n := len(c.free); n > 0 {
 		h, c.free = c.free[n-1], c.free[:n-1]
+	} else {
+		h = &half{}
 	}
 	h.id, h.window, h.credit, h.length = id, defaultWindow, c.initial, -1
 	c.halves[id] = h
