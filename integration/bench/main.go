@@ -4,6 +4,7 @@
 // Debian packages nginx, haproxy and wrk.
 //
 //	go run ./integration/bench -rounds 3 -seconds 2
+//	go run ./integration/bench -http2    # HTTP/2 and gRPC; needs nghttp2-client
 //
 // All have the same backends, the same load in turn, and the same number of
 // threads. What counts is the processor time of the proxy for each request:
@@ -49,14 +50,21 @@ func main() {
 	seconds := flag.Int("seconds", 2, "how long one measurement takes")
 	only := flag.String("only", "", "measure only cases whose name contains this")
 	reverse := flag.String("reverseproxy", "", "internal: serve httputil.ReverseProxy on this address")
+	http2 := flag.Bool("http2", false, "measure HTTP/2 and gRPC instead")
+	grpcBackends := flag.Bool("grpcbackends", false, "internal: serve gRPC")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var err error
-	if *reverse != "" {
+	switch d := time.Duration(*seconds) * time.Second; {
+	case *reverse != "":
 		err = reverseProxy(ctx, *reverse)
-	} else {
-		err = run(ctx, *rounds, time.Duration(*seconds)*time.Second, *only)
+	case *grpcBackends:
+		err = serveGRPC(ctx)
+	case *http2:
+		err = runH2(ctx, *rounds, d, *only)
+	default:
+		err = run(ctx, *rounds, d, *only)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
