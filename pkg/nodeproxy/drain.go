@@ -54,6 +54,7 @@ func (p *Proxy) await(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		p.end()
+		p.http1.Reset()
 		p.conns.reset()
 		<-ended
 		return ctx.Err()

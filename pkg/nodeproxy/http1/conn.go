@@ -32,8 +32,17 @@ type conn struct {
 	next func(*conn) bool // goes on outside the callback; false ends the connection
 }
 
-// run serves the connection to its end.
+// run serves the connection to its end. Whoever else closes it meanwhile only
+// wakes it: the descriptor stays its own until run returns.
 func (c *conn) run() {
+	defer c.ended()
+	defer c.tcp.Close()
+	if c.raw.Control(func(uintptr) { c.serveAll() }) != nil {
+		c.engine.watch.remove(c)
+	}
+}
+
+func (c *conn) serveAll() {
 	defer c.end()
 	readable := c.onReadable
 	for {
@@ -47,7 +56,7 @@ func (c *conn) run() {
 	}
 }
 
-// end closes the connection. A fault costs this connection only.
+// end gives back what the connection used. A fault costs this connection only.
 func (c *conn) end() {
 	if fault := recover(); fault != nil {
 		c.engine.config.Log.Error().Interface("panic", fault).Bytes("stack", debug.Stack()).Msg("a connection failed by a fault of the proxy")
@@ -62,10 +71,8 @@ func (c *conn) end() {
 		c.engine.release(x)
 		c.x = nil
 	}
-	// The watch looks at the descriptor, so it forgets the connection first.
+	// The watch looks at the descriptor, which is closed next.
 	c.engine.watch.remove(c)
-	_ = c.tcp.Close()
-	c.ended()
 }
 
 // leave ends what an endpoint counts as in flight.

@@ -107,6 +107,19 @@ func (e *Engine) Drain() { e.draining.Store(true) }
 // seconds, so that the close hardly ever crosses a request.
 func (e *Engine) Quiesce() { e.quiet.Store(true) }
 
+// Reset breaks off every connection at once.
+func (e *Engine) Reset() {
+	e.watch.each(func(c *conn) {
+		_ = c.tcp.SetLinger(0)
+		c.in.word.Store(int64(killed))
+		c.out.word.Store(int64(killed))
+		c.wake()
+		if l := c.link.Load(); l != nil {
+			l.wake()
+		}
+	})
+}
+
 // Close ends the engine. Every connection must have been closed.
 func (e *Engine) Close() {
 	e.end()

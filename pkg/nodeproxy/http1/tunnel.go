@@ -39,8 +39,7 @@ func (c *conn) tunnel() bool {
 // pipe carries one direction to its end and passes the end on. It holds a
 // buffer only while there is something to carry.
 func (e *Engine) pipe(to, from *sock, first []byte) error {
-	nothing := func() {}
-	if err := to.sendAll(first, nothing); err != nil {
+	if err := to.sendAll(first, func() {}); err != nil {
 		return err
 	}
 	var failed error
@@ -53,7 +52,7 @@ func (e *Engine) pipe(to, from *sock, first []byte) error {
 				return false
 			}
 			if err == nil {
-				err = to.sendAll((*buffer)[:n], nothing)
+				err = to.sendAll((*buffer)[:n], func() {})
 			}
 			if failed = err; err != nil {
 				return true

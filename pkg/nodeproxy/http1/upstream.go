@@ -68,8 +68,9 @@ func (c *conn) exchange(x *exchange, l *link) {
 	since := l.used
 	l.conn, l.used = c, x.now
 	c.link.Store(l)
-	c.out.enter(waiting, x.now)
-	if x.streamed {
+	if c.out.enter(waiting, x.now) == killed {
+		x.outcome = gone
+	} else if x.streamed {
 		c.both(x, l)
 	} else {
 		c.converse(x, l)

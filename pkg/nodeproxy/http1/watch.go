@@ -113,9 +113,13 @@ func (c *conn) look(word int64) {
 	}
 }
 
-// left tells that the client has closed. One that ended its stream with its
-// request still waits for the answer.
+// left tells that the client has closed, or that the connection was closed
+// under its goroutine's feet. A client that ended its stream with its request
+// still waits for the answer.
 func (c *conn) left() bool {
+	if c.raw.Control(nothing) != nil {
+		return true
+	}
 	if c.half.Load() {
 		return false
 	}
@@ -133,3 +137,6 @@ func (c *conn) kill(s *slot, word int64) {
 		l.wake()
 	}
 }
+
+// nothing is done with a descriptor, to see whether there is one.
+func nothing(uintptr) {}
