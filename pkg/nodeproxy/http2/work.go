@@ -1,6 +1,7 @@
 package http2
 
 import (
+	"runtime"
 	"sync"
 	"time"
 )
@@ -29,11 +30,25 @@ func (w *work) finish() {
 			w.pools[i].serve(w)
 		}
 		w.pools = w.pools[:0]
+		if w.shared() {
+			// Whoever else has read a request meanwhile adds it to this write.
+			runtime.Gosched()
+		}
 		for i := 0; i < len(w.dirty); i++ {
 			w.dirty[i].flush(w)
 		}
 		w.dirty = w.dirty[:0]
 	}
+}
+
+// shared tells whether something is to be written to an endpoint.
+func (w *work) shared() bool {
+	for _, c := range w.dirty {
+		if !c.down() {
+			return true
+		}
+	}
+	return false
 }
 
 // mostRounds is how often a goroutine writes what others have added meanwhile,
