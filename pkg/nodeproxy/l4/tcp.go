@@ -111,7 +111,7 @@ func (t *TCP) connect(ctx context.Context, c Call) *outgoing {
 		return nil
 	}
 	reason := upstream.ConnectFailed
-	try := cluster.Try(c.address())
+	try := cluster.TryConnection(c.address())
 	for e := try.Next(); e != nil; e = try.Next() {
 		conn, err := t.Dialer.Dial(ctx, e)
 		if err == nil {
