@@ -61,6 +61,7 @@ func (c *conn) head(x *exchange) bool {
 		r.Reset(wire.Asked{Head: x.request.Head(), Upgrade: x.request.Upgrade(), Old: x.request.Old()})
 		return true
 	}
+	x.try.Answered()
 	x.closing = x.request.Close() || r.Closes() || c.engine.draining.Load() || !x.whole.Load() ||
 		c.half.Load() && (x.streamed || x.r == x.w)
 	option := ""

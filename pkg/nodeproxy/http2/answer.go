@@ -29,6 +29,7 @@ func (c *conn) answerHead(w *work, id uint32, by origin, end bool) {
 	}
 	h.call.forget()
 	if m.status >= 200 {
+		h.call.try.Answered()
 		h.call.status = m.status
 		h.call.grpc = h.call.grpc || m.grpc
 	}
