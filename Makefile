@@ -43,3 +43,5 @@ manifests: ## manifests/install.yaml from the kustomize base
 
 bench: ## the benchmarks of the rebuild and of the data plane, on one core
 	go test -run '^$$' -bench . -cpu 1 ./pkg/...
+	WEFT_MUCH=1 go test -count 1 -run 'EndOfStream|B17|B51|B55' ./pkg/nodeproxy/http1
+	go run ./integration/bench

@@ -94,10 +94,3 @@ func (s *sock) wake() { _ = s.tcp.SetDeadline(time.Unix(1, 0)) }
 
 // woken tells that a wait was ended by wake.
 func woken(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
-
-// reset closes the connection with RST instead of FIN: the peer must not take
-// a broken stream for a complete one.
-func (s *sock) reset() {
-	_ = s.tcp.SetLinger(0)
-	_ = s.tcp.Close()
-}

@@ -3,7 +3,6 @@ package http1_test
 import (
 	"bufio"
 	"bytes"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -101,7 +100,7 @@ func TestB16NoTunnelWithoutAnEqualToken(t *testing.T) {
 		"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n\r\n",
 	} {
 		w := newWorld(t, http1.Config{}, newOrigin(t, replies(answer, false)).at)
-		got := w.ask(handshake + fmt.Sprint("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"))
+		got := w.ask(handshake + "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
 		if s := statuses(got); len(s) != 2 || s[0] != "502" || strings.Contains(got, "101") {
 			t.Errorf("%q: got %q", answer, got)
 		}
