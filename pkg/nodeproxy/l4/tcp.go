@@ -23,6 +23,8 @@ type TCP struct {
 	DetectTimeout time.Duration
 	// Idle ends a relay after so long without a byte either way; zero never.
 	Idle time.Duration
+
+	pieces pieces
 }
 
 // Call is one connection and what decides it, for life.
@@ -73,7 +75,7 @@ func (o *outgoing) run(ctx context.Context, fromClient, fromServer []byte) {
 	defer counter.Close()
 	r := relay{
 		client: o.call.Client, server: o.conn, fromClient: fromClient, fromServer: fromServer,
-		idle: o.tcp.Idle, counter: counter,
+		idle: o.tcp.Idle, pieces: &o.tcp.pieces, counter: counter,
 	}
 	r.run(ctx)
 }
