@@ -5,6 +5,7 @@
 //
 //	go run ./integration/bench -rounds 3 -seconds 2
 //	go run ./integration/bench -http2    # HTTP/2 and gRPC; needs nghttp2-client
+//	go run ./integration/bench -tcp      # TCP, HAProxy only
 //
 // All have the same backends, the same load in turn, and the same number of
 // threads. What counts is the processor time of the proxy for each request:
@@ -51,6 +52,8 @@ func main() {
 	only := flag.String("only", "", "measure only cases whose name contains this")
 	reverse := flag.String("reverseproxy", "", "internal: serve httputil.ReverseProxy on this address")
 	http2 := flag.Bool("http2", false, "measure HTTP/2 and gRPC instead")
+	tcp := flag.Bool("tcp", false, "measure TCP instead")
+	tcpBackends := flag.Bool("tcpbackends", false, "internal: serve TCP")
 	grpcBackends := flag.Bool("grpcbackends", false, "internal: serve gRPC")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -61,6 +64,10 @@ func main() {
 		err = reverseProxy(ctx, *reverse)
 	case *grpcBackends:
 		err = serveGRPC(ctx)
+	case *tcpBackends:
+		err = serveTCP(ctx)
+	case *tcp:
+		err = runTCP(ctx, *rounds, d, *only)
 	case *http2:
 		err = runH2(ctx, *rounds, d, *only)
 	default:
