@@ -68,12 +68,14 @@ type conn struct {
 	ring   []uint32 // streams that were reset lately
 
 	out       *buffer // what is to be written; nil for nothing
+	answers   int     // how many frames of it only answer the peer's
 	scheduled bool    // a goroutine will flush at the end of its batch
 	writing   bool    // a goroutine writes, and will write what is added
 	progress  time.Time
 	credit    int     // what may be sent on all streams
 	initial   int     // the window of a new stream of the peer
-	reserve   int     // what is left unused of each stream's window
+	peak      int     // the most that credit was
+	reserve   int     // what of each stream's window is used only while there is plenty of credit
 	blocked   []*half // halves that wait for a window
 	limit     int     // how many streams an endpoint takes
 	told      bool    // the peer's first SETTINGS came
@@ -136,7 +138,7 @@ type half struct {
 func newConn(e *Engine, to wire, now time.Time) *conn {
 	c := &conn{
 		engine: e, wire: to, halves: map[uint32]*half{},
-		window: connWindow, credit: defaultWindow, initial: defaultWindow,
+		window: connWindow, credit: defaultWindow, peak: defaultWindow, initial: defaultWindow,
 		since: now, progress: now, patience: fullPatience, refilled: now,
 	}
 	c.room.L = &c.mu

@@ -37,7 +37,7 @@ func (c *conn) settings(w *work, f frame) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.offend(w.now) {
+	if !c.offend(w.now) || !c.answer() {
 		return enhanceYourCalm // each may change the window of every stream
 	}
 	if !c.told {
@@ -90,8 +90,6 @@ func (c *conn) resizeWindows(size uint32) error {
 	change := int(size) - c.initial
 	c.initial = int(size)
 	if !c.down() {
-		// Many clients share the window of this connection: what one stream may
-		// take of it, unread by the endpoint, is bounded.
 		c.reserve = max(0, c.initial-defaultWindow)
 	}
 	for _, h := range c.halves {
@@ -119,8 +117,8 @@ func (c *conn) ping(w *work, f frame) error {
 		}
 		return nil
 	}
-	if c.stuck.Load() && !c.down() && len(c.out.bytes()) > mostUnwritten {
-		return enhanceYourCalm // it asks and does not read the answers
+	if !c.answer() {
+		return enhanceYourCalm
 	}
 	out := c.buffer(w)
 	out.b = appendFrameHeader(out.b, pingBytes, framePing, flagAck, 0)
@@ -162,35 +160,41 @@ func (c *conn) windowUpdate(w *work, f frame) error {
 	if c.credit += n; c.credit > largestWindow {
 		return flowControlError
 	}
+	c.peak = max(c.peak, c.credit)
 	c.unblock(w)
 	return nil
 }
 
 func (c *conn) streamWindow(w *work, id uint32, n int) error {
-	wrong := noError
+	wrong, err := c.enlarge(w, id, n)
+	if err == nil && wrong != noError {
+		return c.streamError(w, id, wrong)
+	}
+	return err
+}
+
+// enlarge takes credit for a stream; wrong is what ends the stream, err what
+// ends the connection.
+func (c *conn) enlarge(w *work, id uint32, n int) (wrong errorCode, err error) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	h := c.halves[id]
 	switch {
 	case h == nil && c.idle(id):
-		c.mu.Unlock()
-		return protocolError
+		return noError, protocolError
 	case h == nil:
 		// It was closed while this was on its way.
 	case n == 0:
-		wrong = protocolError
+		return protocolError, nil
 	case h.credit+n > largestWindow:
-		wrong = flowControlError
+		return flowControlError, nil
 	default:
 		h.credit += n
 		if h.waits {
 			c.push(w, h)
 		}
 	}
-	c.mu.Unlock()
-	if wrong != noError {
-		return c.streamError(w, id, wrong)
-	}
-	return nil
+	return noError, nil
 }
 
 // reset takes a RST_STREAM frame.
@@ -201,54 +205,60 @@ func (c *conn) reset(w *work, f frame) error {
 	if len(f.payload) != resetBytes {
 		return frameSizeError
 	}
-	code := errorCode(binary.BigEndian.Uint32(f.payload))
+	on, err := c.wasCut(w, f.stream, errorCode(binary.BigEndian.Uint32(f.payload)))
+	if on.to != nil {
+		on.to.lost(w, on.loss)
+	}
+	return err
+}
+
+func (c *conn) wasCut(w *work, id uint32, code errorCode) (step, error) {
 	c.mu.Lock()
-	if c.idle(f.stream) {
-		c.mu.Unlock()
-		return protocolError
-	}
-	h := c.halves[f.stream]
-	if h == nil {
-		c.mu.Unlock()
-		return nil
-	}
-	if c.down() {
-		defer c.mu.Unlock()
-		c.abandon(w, h)
-		h.call.left = true
+	defer c.mu.Unlock()
+	h := c.halves[id]
+	switch {
+	case c.idle(id):
+		return step{}, protocolError
+	case h == nil:
+		return step{}, nil
+	case !c.down():
+		on := c.next(h)
+		on.loss.code, on.loss.unprocessed = code, code == refusedStream
 		c.remove(w, h)
-		if !c.offend(w.now) {
-			return enhanceYourCalm
-		}
-		return nil
+		return on, nil
 	}
-	l := loss{from: c, fromID: h.id, id: h.peerID, code: code, unprocessed: code == refusedStream}
-	to := h.peer
+	c.abandon(w, h)
+	h.call.left = true
 	c.remove(w, h)
-	c.mu.Unlock()
-	to.lost(w, l)
-	return nil
+	if !c.offend(w.now) {
+		return step{}, enhanceYourCalm
+	}
+	return step{}, nil
 }
 
 // streamError resets a stream for what its peer did wrong, both ways.
 func (c *conn) streamError(w *work, id uint32, code errorCode) error {
+	on, err := c.wrong(w, id, code)
+	if on.to != nil {
+		on.to.lost(w, on.loss)
+	}
+	return err
+}
+
+func (c *conn) wrong(w *work, id uint32, code errorCode) (step, error) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	h := c.halves[id]
-	if c.down() {
-		defer c.mu.Unlock()
-		if h != nil {
-			return c.fault(w, h, code)
-		}
-		if !c.offend(w.now) {
-			return enhanceYourCalm
-		}
-		c.resetStream(w, id, code)
-		return nil
+	switch {
+	case h != nil && c.down():
+		return step{}, c.fault(w, h, code)
+	case h != nil:
+		return c.blame(w, h, code), nil
+	case !c.down():
+		return step{}, nil
+	case !c.offend(w.now):
+		return step{}, enhanceYourCalm
 	}
-	if h == nil {
-		c.mu.Unlock()
-		return nil
-	}
-	c.blame(w, h, code)
-	return nil
+	c.resetStream(w, id, code)
+	return step{}, nil
 }

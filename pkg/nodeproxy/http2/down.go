@@ -88,13 +88,17 @@ func (c *conn) finishUpload(w *work, h *half, block []byte) {
 		x.hasTrailer = true
 	}
 	if u := h.peer; u != nil {
-		u.mu.Lock()
-		if p := u.halves[h.peerID]; p != nil {
-			u.tail(w, p, block)
-		}
-		u.mu.Unlock()
+		u.trailers(w, h.peerID, block)
 	}
 	c.settle(w, h)
+}
+
+func (c *conn) trailers(w *work, id uint32, block []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if h := c.halves[id]; h != nil {
+		c.tail(w, h, block)
+	}
 }
 
 // open takes a new stream.

@@ -174,10 +174,13 @@ func (d *driver) close(c *conn, w *work) {
 	c.mu.Unlock()
 	_ = d.tcp.Close()
 	w.now = time.Now()
+	defer func() {
+		c.engine.unregister(c)
+		if c.down() {
+			c.client.ended()
+		}
+	}()
+	defer c.engine.guard("a connection could not be taken down by a fault of the proxy")
 	c.lose(w)
 	w.finish()
-	c.engine.unregister(c)
-	if c.down() {
-		c.client.ended()
-	}
 }

@@ -29,6 +29,9 @@ type Config struct {
 	// WriteTimeout closes a connection that takes no byte of what is to be
 	// written; zero means one minute.
 	WriteTimeout time.Duration
+	// WaitTimeout refuses a request that no connection to its endpoint has a
+	// place for; zero means 10 seconds.
+	WaitTimeout time.Duration
 	// KeepTimeout closes a connection to an endpoint that has no stream; zero
 	// means 30 seconds.
 	KeepTimeout time.Duration
@@ -43,6 +46,7 @@ func (c *Config) fill() {
 	set(&c.IdleTimeout, 5*time.Minute)
 	set(&c.HeadTimeout, 10*time.Second)
 	set(&c.WriteTimeout, time.Minute)
+	set(&c.WaitTimeout, 10*time.Second)
 	set(&c.KeepTimeout, 30*time.Second)
 }
 
@@ -185,12 +189,16 @@ func (e *Engine) each(do func(*conn, *work)) {
 	w := &work{engine: e, now: time.Now()}
 	for _, c := range e.all() {
 		if c.down() {
-			c.mu.Lock()
-			do(c, w)
-			c.mu.Unlock()
+			c.locked(w, do)
 		}
 	}
 	w.finish()
+}
+
+func (c *conn) locked(w *work, do func(*conn, *work)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	do(c, w)
 }
 
 // Close ends the engine and what it still serves.

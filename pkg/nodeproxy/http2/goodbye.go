@@ -1,6 +1,10 @@
 package http2
 
-import "time"
+import (
+	"time"
+
+	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
+)
 
 // sayGoodbye tells a client to go; what it still begins is served. The caller
 // holds mu.
@@ -41,7 +45,13 @@ func (c *conn) refuseMore(w *work) {
 
 // fail ends a connection for what its peer did wrong.
 func (c *conn) fail(w *work, code errorCode) {
+	c.sayWrong(w, code)
+	c.lose(w)
+}
+
+func (c *conn) sayWrong(w *work, code errorCode) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	last := uint32(0)
 	if c.down() {
 		last = c.last
@@ -50,19 +60,14 @@ func (c *conn) fail(w *work, code errorCode) {
 		out := c.buffer(w)
 		out.b = appendGoAway(out.b, last, code)
 	}
-	c.final = true
+	c.final, c.leaving = true, true
 	c.end(w)
-	c.mu.Unlock()
-	c.lose(w)
 }
 
 // lose ends all streams of a connection that carries no more of them.
 func (c *conn) lose(w *work) {
-	c.mu.Lock()
 	if !c.down() {
-		c.leaving = true
 		losses := c.collect(w, 0)
-		c.mu.Unlock()
 		c.pool.leave(c)
 		w.wake(c.pool)
 		for _, l := range losses {
@@ -70,6 +75,7 @@ func (c *conn) lose(w *work) {
 		}
 		return
 	}
+	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, h := range c.halves {
 		c.abandon(w, h)
@@ -102,7 +108,7 @@ func (e *Engine) watch() {
 // look ends a connection whose time is over.
 func (c *conn) look(w *work) {
 	config := &c.engine.config
-	if began := c.partial.Load(); began != 0 && w.now.UnixNano()-began > int64(config.HeadTimeout) {
+	if began := c.partial.Load(); began != 0 && !c.stuck.Load() && w.now.UnixNano()-began > int64(config.HeadTimeout) {
 		c.mu.Lock()
 		c.kill()
 		c.mu.Unlock()
@@ -113,9 +119,12 @@ func (c *conn) look(w *work) {
 	c.engine.mu.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.loseWaiting(w)
 	idle := w.now.Sub(c.since)
 	switch {
-	case c.writing && w.now.Sub(c.progress) > config.WriteTimeout, c.closing && w.now.Sub(c.progress) > sweep:
+	case c.stuck.Load() && w.now.Sub(c.progress) > config.WriteTimeout:
+		c.kill()
+	case c.closing && !c.writing && !c.scheduled && w.now.Sub(c.progress) > sweep:
 		c.kill()
 	case c.down() && quiescing && c.goodbye && !c.final && w.now.Sub(c.progress) > sweep:
 		c.refuseMore(w)
@@ -128,5 +137,15 @@ func (c *conn) look(w *work) {
 		c.leaving = true
 		w.retired = append(w.retired, c)
 		c.end(w)
+	}
+}
+
+// loseWaiting refuses what has waited too long for a place at its endpoint,
+// whose connections are all full. The caller holds mu.
+func (c *conn) loseWaiting(w *work) {
+	for _, h := range c.halves {
+		if h.call.waiting && w.now.Sub(h.call.started) > c.engine.config.WaitTimeout {
+			c.refuse(w, h, refusal{reason: upstream.UpstreamTimeout, what: "its endpoint takes no more requests at once, and none ended in time"})
+		}
 	}
 }

@@ -130,6 +130,7 @@ func (p *pool) join(w *work, c *conn) {
 	p.conns.Store(&conns)
 	p.mu.Unlock()
 	if closed {
+		p.serve(w) // those that wait were promised this endpoint
 		p.retire(w)
 	}
 }
@@ -231,11 +232,14 @@ func (p *pool) retire(w *work) {
 	p.conns.Store(&[]*conn{})
 	p.mu.Unlock()
 	for _, c := range conns {
-		c.mu.Lock()
-		c.leaving = true
-		if len(c.halves) == 0 {
-			c.end(w)
-		}
-		c.mu.Unlock()
+		c.locked(w, (*conn).retire)
+	}
+}
+
+// retire takes no new streams. The caller holds mu.
+func (c *conn) retire(w *work) {
+	c.leaving = true
+	if len(c.halves) == 0 {
+		c.end(w)
 	}
 }

@@ -194,6 +194,9 @@ func (c *conn) receive(w *work, h *half, f frame, length int) errorCode {
 		return protocolError // RFC 9113 §8.1.1
 	}
 	if padding := length - len(f.payload); padding > 0 && !end {
+		if !c.answer() {
+			return enhanceYourCalm
+		}
 		h.window += padding
 		out := c.buffer(w)
 		out.b = appendWindowUpdate(out.b, h.id, padding)
@@ -210,11 +213,22 @@ func (c *conn) late(w *work, id uint32) error {
 		return protocolError
 	case c.wasReset(id):
 		return nil
-	case !c.offend(w.now):
+	case !c.offend(w.now) || !c.answer():
 		return enhanceYourCalm
 	}
 	c.resetStream(w, id, streamClosed)
 	return nil
+}
+
+// mostAnswers is how many frames that only answer an endpoint's may wait for
+// its socket. A client's are bounded by awaitRoom.
+const mostAnswers = 4096
+
+// answer counts a frame that is due to nothing but one of the peer's; false
+// means that the peer asks and does not read the answers. The caller holds mu.
+func (c *conn) answer() bool {
+	c.answers++
+	return c.down() || !c.stuck.Load() || c.answers <= mostAnswers
 }
 
 // How much of what makes work for nothing a peer may send: bursts of up to

@@ -53,6 +53,7 @@ func (c *conn) send(w *work, h *half, data []byte, end bool) (waits bool) {
 		return false
 	}
 	if h.waits {
+		h.compact()
 		h.pending = append(h.pending, data...)
 		h.end = end
 		return true
@@ -70,6 +71,15 @@ func (c *conn) send(w *work, h *half, data []byte, end bool) (waits bool) {
 	return true
 }
 
+// compact drops what was sent of what waits: a stream that never quite catches
+// up holds its window, not all it ever carried.
+func (h *half) compact() {
+	if h.sent > 0 && h.sent >= len(h.pending)-h.sent {
+		h.pending = h.pending[:copy(h.pending, h.pending[h.sent:])]
+		h.sent = 0
+	}
+}
+
 // transmit writes as much as the windows allow; the last octet ends the stream
 // where end is set. The caller holds mu.
 func (c *conn) transmit(w *work, h *half, data []byte, end bool) (n int) {
@@ -79,7 +89,7 @@ func (c *conn) transmit(w *work, h *half, data []byte, end bool) (n int) {
 		return 0
 	}
 	for n < len(data) {
-		size := min(len(data)-n, maxFrameBytes, h.credit-c.reserve, c.credit)
+		size := min(len(data)-n, maxFrameBytes, c.allowance(h))
 		if size <= 0 {
 			break
 		}
@@ -96,6 +106,14 @@ func (c *conn) transmit(w *work, h *half, data []byte, end bool) (n int) {
 	}
 	c.owe(w, h, n)
 	return n
+}
+
+// allowance is how much a stream may send now. An endpoint may offer a stream a
+// large window, and give nothing back before much of it was used: it is used.
+// But what is beyond 64 KiB leaves a quarter of the connection to the others,
+// so that a stream that the endpoint does not read cannot take all of it.
+func (c *conn) allowance(h *half) int {
+	return min(h.credit, c.credit, max(h.credit-c.reserve, c.credit-c.peak/4))
 }
 
 // owe counts what the peer half is to be given back when it is written.
@@ -176,12 +194,16 @@ func (c *conn) unlist(h *half) {
 // refund gives credit for what was written to the receiver.
 func (w *work) refund(credits []credit) {
 	for _, owed := range credits {
-		owed.from.mu.Lock()
-		if h := owed.from.halves[owed.id]; h != nil && !h.remoteEnd && !owed.from.dead {
-			h.window += owed.n
-			out := owed.from.buffer(w)
-			out.b = appendWindowUpdate(out.b, owed.id, owed.n)
-		}
-		owed.from.mu.Unlock()
+		owed.from.refund(w, owed.id, owed.n)
+	}
+}
+
+func (c *conn) refund(w *work, id uint32, n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if h := c.halves[id]; h != nil && !h.remoteEnd && !c.dead {
+		h.window += n
+		out := c.buffer(w)
+		out.b = appendWindowUpdate(out.b, id, n)
 	}
 }

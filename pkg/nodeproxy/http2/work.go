@@ -66,7 +66,7 @@ func (c *conn) flush(w *work) {
 	c.writing = true
 	for round := 0; c.out != nil; round++ {
 		out := c.out
-		c.out = nil
+		c.out, c.answers = nil, 0
 		c.mu.Unlock()
 		n, err := c.wire.write(out.b, false)
 		if err != nil {
@@ -74,19 +74,32 @@ func (c *conn) flush(w *work) {
 			return
 		}
 		if n < len(out.b) || round == mostRounds {
-			c.stuck.Store(true)
 			c.mu.Lock()
-			c.progress = w.now
+			c.progress = time.Now()
+			c.stuck.Store(true)
 			c.mu.Unlock()
 			c.engine.running.Go(func() { c.writeOn(out, n) })
 			return
 		}
-		w.refund(out.credits)
-		c.engine.buffers.put(out)
+		c.repay(w, out)
 		c.mu.Lock()
 	}
 	c.written(w)
 	c.mu.Unlock()
+}
+
+// repay gives credit for a buffer that was written. A fault in that ends this
+// connection too: it would be written to no more.
+func (c *conn) repay(w *work, out *buffer) {
+	sound := false
+	defer func() {
+		if !sound {
+			c.broken()
+		}
+	}()
+	w.refund(out.credits)
+	c.engine.buffers.put(out)
+	sound = true
 }
 
 // written notes that nothing is to be written. The caller holds mu, and has
@@ -102,14 +115,19 @@ func (c *conn) written(w *work) {
 // writeOn writes the rest of a buffer, and what is added meanwhile, waiting for
 // the socket.
 func (c *conn) writeOn(out *buffer, from int) {
+	sound := false
 	defer c.engine.guard("a connection failed by a fault of the proxy")
+	defer func() {
+		if !sound {
+			c.broken() // nobody would write on
+		}
+	}()
 	w := &work{engine: c.engine, now: time.Now()}
 	defer w.finish()
 	for out != nil {
 		for from < len(out.b) {
 			n, err := c.wire.write(out.b[from:], true)
 			if err != nil {
-				c.broken()
 				return
 			}
 			from += n
@@ -122,13 +140,17 @@ func (c *conn) writeOn(out *buffer, from int) {
 		c.engine.buffers.put(out)
 		w.finish()
 		c.mu.Lock()
-		if out, c.out, from = c.out, nil, 0; out == nil {
+		if out, c.out, c.answers, from = c.out, nil, 0, 0; out == nil {
 			c.stuck.Store(false)
 			c.written(w)
 			c.room.Broadcast()
 		}
+		if !c.down() && c.pool.waits() {
+			w.wake(c.pool)
+		}
 		c.mu.Unlock()
 	}
+	sound = true
 }
 
 // broken notes that nothing can be written any more; the reader ends the
@@ -158,6 +180,9 @@ func (c *conn) awaitRoom() {
 	defer c.mu.Unlock()
 	for c.stuck.Load() && !c.dead && len(c.out.bytes()) > mostUnwritten {
 		c.room.Wait()
+		if c.partial.Load() != 0 {
+			c.partial.Store(time.Now().UnixNano()) // nothing was read meanwhile
+		}
 	}
 }
 
