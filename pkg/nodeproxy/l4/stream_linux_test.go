@@ -325,3 +325,27 @@ func TestIdleEndsASplicedRelayAndNotABusyOne(t *testing.T) {
 	}
 	w.ends()
 }
+
+func TestWithoutAPipeItIsCopied(t *testing.T) {
+	w := newRelay(t, 0)
+	before := pipes(t)
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	// No descriptor is free any more.
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 1, Max: limit.Max}); err != nil {
+		t.Fatal(err)
+	}
+	transfer(t, w.server, w.client, 1, 5*longTransfer)
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if pipes(t) != before {
+		t.Error("there was a pipe after all")
+	}
+	transfer(t, w.server, w.client, 2, 2*longTransfer)
+	if pipes(t) != before+2 {
+		t.Error("it is not tried again")
+	}
+}
