@@ -128,7 +128,9 @@ type half struct {
 	localEnd   bool
 	thenReset  bool // the rest of the request is not wanted once all is sent
 	waits      bool // it is in blocked
-	owed       int  // what was sent but not yet credited to the peer half
+	left       int  // how much waited when it was looked after last
+	leftSince  time.Time
+	owed       int // what was sent but not yet credited to the peer half
 
 	call call // of a client's half
 }

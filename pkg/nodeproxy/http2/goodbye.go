@@ -96,12 +96,17 @@ func (e *Engine) watch() {
 		case <-e.life.Done():
 			return
 		case now := <-ticker.C:
-			w := &work{engine: e, now: now}
-			for _, c := range e.all() {
-				c.look(w)
-			}
-			w.finish()
+			e.sweep(now)
 		}
+	}
+}
+
+func (e *Engine) sweep(now time.Time) {
+	defer e.guard("connections were not looked after by a fault of the proxy")
+	w := &work{engine: e, now: now}
+	defer w.finish()
+	for _, c := range e.all() {
+		c.look(w)
 	}
 }
 
@@ -120,6 +125,7 @@ func (c *conn) look(w *work) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.loseWaiting(w)
+	c.loseUnread(w)
 	idle := w.now.Sub(c.since)
 	switch {
 	case c.stuck.Load() && w.now.Sub(c.progress) > config.WriteTimeout:
@@ -146,6 +152,22 @@ func (c *conn) loseWaiting(w *work) {
 	for _, h := range c.halves {
 		if h.call.waiting && w.now.Sub(h.call.started) > c.engine.config.WaitTimeout {
 			c.refuse(w, h, refusal{reason: upstream.UpstreamTimeout, what: "its endpoint takes no more requests at once, and none ended in time"})
+		}
+	}
+}
+
+// loseUnread ends streams that an endpoint has answered without taking the rest
+// of their uploads: no client waits for them any more. The caller holds mu.
+func (c *conn) loseUnread(w *work) {
+	for i := len(c.blocked) - 1; i >= 0; i-- {
+		h := c.blocked[i]
+		if c.down() || !h.remoteEnd || !h.end {
+			continue
+		}
+		if left := len(h.pending) - h.sent; h.leftSince.IsZero() || left != h.left {
+			h.left, h.leftSince = left, w.now
+		} else if w.now.Sub(h.leftSince) > c.engine.config.WriteTimeout {
+			c.drop(w, h, cancelled)
 		}
 	}
 }

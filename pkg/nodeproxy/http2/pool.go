@@ -97,6 +97,7 @@ func (p *pool) dial(allowed int) {
 
 // connect opens one connection and serves it to its end.
 func (p *pool) connect() {
+	defer p.engine.guard("a connection to an endpoint failed by a fault of the proxy")
 	tcp, err := p.engine.config.Dialer.Dial(p.engine.life, p.endpoint)
 	w := &work{engine: p.engine, now: time.Now()}
 	if err != nil {

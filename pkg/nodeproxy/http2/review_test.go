@@ -1,6 +1,7 @@
 package http2
 
 import (
+	"bytes"
 	"errors"
 	"testing"
 	"time"
@@ -183,5 +184,44 @@ func TestRoomAtAnEndpointWakesWhatWaits(t *testing.T) {
 	b.up.writeOn(out, 0)
 	if len(b.up.halves) != 1 {
 		t.Error("the request still waits")
+	}
+}
+
+// The end of an upload that the endpoint answered and never takes is dropped.
+func TestAnUploadThatIsNotTakenAfterItsAnswerEnds(t *testing.T) {
+	b := newBench(t)
+	b.feed(t, b.up, appendSettings(nil, setting{settingInitialWindow, 0}))
+	b.request(t, false)
+	in := appendData(nil, 1, 1000)
+	b.feed(t, b.down, append(in, appendFrameHeader(nil, 0, frameData, flagEndStream, 1)...))
+	b.feed(t, b.up, appendBlock(nil, 1, block(t, b.up, ":status", "200"), true))
+	if len(b.down.halves) != 0 || len(b.up.halves) != 1 {
+		t.Fatalf("%d and %d streams", len(b.down.halves), len(b.up.halves))
+	}
+	for _, after := range []time.Duration{0, 50 * time.Second, 70 * time.Second} {
+		b.up.look(&work{engine: b.w.engine, now: b.w.now.Add(after)})
+		if left := len(b.up.halves); (left == 1) != (after < time.Minute) {
+			t.Errorf("%d streams after %v", left, after)
+		}
+	}
+}
+
+// Heads are bound by no window: a client that reads none of them is given up.
+func TestB28AClientThatReadsNoHeadsIsGivenUp(t *testing.T) {
+	b := newBench(t)
+	b.down.stuck.Store(true)
+	b.down.writing = true
+	interim := block(t, b.up, ":status", "103", "link", string(bytes.Repeat([]byte("l"), 60000)))
+	var in []byte
+	for stream, head := uint32(1), block(t, b.down, ":method", "GET", ":scheme", "http", ":path", "/"); !b.down.dead && stream < 2*maxStreams; stream += 2 {
+		b.feed(t, b.down, appendBlock(nil, stream, head, true))
+		in = in[:0]
+		for range maxInterim {
+			in = appendBlock(in, stream, interim, false)
+		}
+		b.feed(t, b.up, in)
+	}
+	if n := len(b.down.out.bytes()); !b.down.dead || n > mostHeads+1<<17 {
+		t.Errorf("%d MiB wait", n>>20)
 	}
 }

@@ -6,6 +6,10 @@ import "github.com/weft-mesh/weft/pkg/nodeproxy/http2/hpack"
 // read from a client, or begun at an endpoint.
 const mostUnwritten = 256 << 10
 
+// mostHeads is how much may wait for a client, beside which no head is put: twice
+// what all its streams may hold.
+const mostHeads = 2 * maxStreams << 16
+
 // bytes returns what a buffer holds; nothing for nil.
 func (b *buffer) bytes() []byte {
 	if b == nil {
@@ -17,6 +21,10 @@ func (b *buffer) bytes() []byte {
 // head sends a header block. The half may be gone afterwards. The caller holds mu.
 func (c *conn) head(w *work, h *half, block []byte, end bool) {
 	if c.dead || h.localEnd || h.end {
+		return
+	}
+	if c.down() && len(c.out.bytes()) > mostHeads {
+		c.kill() // no window bounds heads: a client that reads none is not kept
 		return
 	}
 	out := c.buffer(w)
