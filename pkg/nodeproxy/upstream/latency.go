@@ -13,6 +13,10 @@ const (
 	// stampUnit is the resolution of when a latency was seen, as a shift of
 	// nanoseconds: about a millisecond, so that 32 bits reach 52 days.
 	stampUnit = 20
+	// noise is the latency below which endpoints are taken for equally fast: a
+	// nearer one must not draw all calls for a fraction of a millisecond, or the
+	// others would stand idle until it is overloaded.
+	noise = float32(time.Millisecond)
 )
 
 // latency is what is known of how soon an endpoint begins its answers: a peak
@@ -61,14 +65,14 @@ func (l *latency) answered(now, took int64) {
 }
 
 // estimate is the latency to expect now, in nanoseconds; known is false
-// while nothing speaks for one: before the first answer. An endpoint that owes an answer for longer than its latency
-// is taken to be as slow as it has been silent, but for a probe each time its
+// while nothing speaks for one: before the first answer. An endpoint that owes
+// an answer for longer than its latency is taken to be as slow as it has been silent, but for a probe each time its
 // silence has doubled.
 func (l *latency) estimate(now int64) (ns float32, known bool) {
 	old := l.seen.Load()
 	if old != 0 {
 		stamp, last := unpack(old)
-		ns, known = last*faded(now, stamp), true
+		ns, known = max(last*faded(now, stamp), noise), true
 	}
 	silent, began := l.silent.Load(), l.began.Load()
 	if silent == 0 || now-began > began-silent {
