@@ -27,6 +27,7 @@ type conn struct {
 	half    atomic.Bool          // the client has ended its stream
 	link    atomic.Pointer[link] // that is in use
 	series  series
+	failed  bool // by a fault of the proxy
 
 	x    *exchange
 	next func(*conn) bool // goes on outside the callback; false ends the connection
@@ -59,6 +60,8 @@ func (c *conn) serveAll() {
 // end gives back what the connection used. A fault costs this connection only.
 func (c *conn) end() {
 	if fault := recover(); fault != nil {
+		// Memory that was in use when it happened is not lent to others.
+		c.failed = true
 		c.engine.config.Log.Error().Interface("panic", fault).Bytes("stack", debug.Stack()).Msg("a connection failed by a fault of the proxy")
 		c.engine.config.Metrics.Refused(string(upstream.Internal))
 		_ = c.tcp.SetLinger(0)
@@ -68,7 +71,9 @@ func (c *conn) end() {
 	}
 	if x := c.x; x != nil {
 		c.leave(x)
-		c.engine.release(x)
+		if !c.failed {
+			c.engine.release(x)
+		}
 		c.x = nil
 	}
 	// The watch looks at the descriptor, which is closed next.
@@ -93,7 +98,7 @@ func (c *conn) onReadable(uintptr) (over bool) {
 	if x == nil {
 		x = c.engine.exchange()
 		c.x = x
-		x.w = copy(x.buf, c.first)
+		c.engine.adopt(x, c.first)
 		c.first = nil
 	}
 	x.now = c.engine.now()
@@ -210,6 +215,7 @@ func (c *conn) begin(x *exchange) (ok, over bool) {
 		if err := c.deliver(x, []byte("HTTP/1.1 100 Continue\r\n\r\n"), nil); err != nil {
 			return false, true
 		}
+		c.out.enter(busy, x.now)
 	}
 	x.forward.Client = c.address
 	if service := x.route.Port.Service; x.request.Old() {

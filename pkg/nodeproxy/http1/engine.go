@@ -34,7 +34,7 @@ type Config struct {
 // Conn is a client's connection that is known to carry HTTP/1.
 type Conn struct {
 	*net.TCPConn
-	// First was read from it before.
+	// First was read from it before, at most 64 KiB.
 	First []byte
 	// At is where the connection was accepted.
 	At upstream.Key

@@ -102,6 +102,9 @@ func (e *Engine) release(x *exchange) {
 	if cap(x.out) > headBuffer {
 		x.out = nil
 	}
+	if cap(x.pending) > headBuffer {
+		x.pending = make([]byte, 0, 2*gathered)
+	}
 	x.next()
 	x.r, x.w = 0, 0
 	e.exchanges.Put(x)
@@ -132,6 +135,15 @@ func (x *exchange) again() {
 	a.outcome, a.interims, a.why, a.n = running, 0, nil, 0
 	a.pending = a.pending[:0]
 	a.response.Reset(wire.Asked{Head: x.request.Head(), Upgrade: x.request.Upgrade(), Old: x.request.Old()})
+}
+
+// adopt takes in what was read before.
+func (e *Engine) adopt(x *exchange, first []byte) {
+	if len(first) > len(x.buf) {
+		x.large = e.buffer()
+		x.buf = *x.large
+	}
+	x.w = copy(x.buf, first)
 }
 
 // room makes room behind buf[r:w], up to what a head may need.

@@ -31,6 +31,9 @@ type link struct {
 	// most as long as that is ago.
 	used   time.Duration
 	reused bool // it has carried a request before
+	// doubtful tells that its last answer had no body by its request or its
+	// status. Endpoints that send one nevertheless often do so a moment later.
+	doubtful bool
 }
 
 // pool is the unused connections to one endpoint, and what is known of how long
@@ -108,7 +111,7 @@ func (p *pool) take(twice bool, now time.Duration) *link {
 		p.idle[last] = nil
 		p.idle = p.idle[:last]
 		p.mu.Unlock()
-		if now-l.used < peekAfter || !l.stale(now) {
+		if now-l.used < peekAfter && !l.doubtful || !l.stale(now) {
 			return l
 		}
 	}

@@ -53,6 +53,7 @@ func (c *conn) refuse(x *exchange, r refusal) (over bool) {
 	if c.send2(x, nil); x.outcome == gone {
 		return true
 	}
+	c.out.enter(busy, x.now)
 	if x.closing {
 		c.next = (*conn).linger
 	}

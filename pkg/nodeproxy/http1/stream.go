@@ -45,7 +45,7 @@ func (c *conn) both(x *exchange, l *link) {
 		defer close(answered)
 		c.listen(x, l)
 	}()
-	err := c.sendBody(x, l)
+	err := c.engine.guarded(func() error { return c.sendBody(x, l) })
 	if err != nil && !errors.Is(err, errEndpoint) && !woken(err) {
 		l.wake()
 	}
@@ -53,6 +53,8 @@ func (c *conn) both(x *exchange, l *link) {
 	_ = c.tcp.SetDeadline(time.Time{})
 	var syntax *wire.Error
 	switch {
+	case err == errFault:
+		c.failed, x.outcome = true, faulty
 	case err == nil || errors.Is(err, errEndpoint) || woken(err):
 	case errors.As(err, &syntax) && !x.told:
 		x.pending = x.pending[:0]
@@ -75,7 +77,7 @@ func (c *conn) listen(x *exchange, l *link) {
 		if fault := recover(); fault != nil {
 			c.engine.config.Log.Error().Interface("panic", fault).Bytes("stack", debug.Stack()).Msg("a request failed by a fault of the proxy")
 			c.engine.config.Metrics.Refused(string(upstream.Internal))
-			x.outcome = faulty
+			c.failed, x.outcome = true, faulty
 		}
 		if !x.whole.Load() {
 			x.nudged = true

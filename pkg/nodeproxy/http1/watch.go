@@ -11,12 +11,18 @@ const (
 	watchEvery = 50 * time.Millisecond
 	// idleLongEnough is how old an idle connection is that Quiesce closes.
 	idleLongEnough = 2 * time.Second
+	// atOnce is how many connections are inspected while the lock is held.
+	atOnce = 256
+	// mostLooks is how many connections are looked at in one turn, with two or
+	// three system calls each: about a tenth of one core.
+	mostLooks = 4096
 )
 
 // watch knows all connections of clients.
 type watch struct {
-	mu    sync.Mutex // guards conns and each conn's place
+	mu    sync.Mutex // guards conns, at and each conn's place
 	conns []*conn
+	at    int // where the next walk begins
 }
 
 func (w *watch) add(c *conn) {
@@ -45,6 +51,37 @@ func (w *watch) each(f func(*conn)) {
 	}
 }
 
+// walk calls f with one connection after the other, going on where it stopped
+// before, until it has been with all of them or f has looked at as many
+// descriptors as a turn may. The lock is let go in between: connections come
+// and go meanwhile.
+func (w *watch) walk(f func(*conn) (looked int)) {
+	budget := mostLooks
+	for left := w.count(); left > 0 && budget > 0; left -= atOnce {
+		budget -= w.part(min(left, atOnce), f)
+	}
+}
+
+func (w *watch) count() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.conns)
+}
+
+// part calls f with the next few connections.
+func (w *watch) part(few int, f func(*conn) (looked int)) (looked int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for range min(few, len(w.conns)) {
+		if w.at >= len(w.conns) {
+			w.at = 0
+		}
+		looked += f(w.conns[w.at])
+		w.at++
+	}
+	return looked
+}
+
 // observe is the watch's goroutine.
 func (e *Engine) observe() {
 	ticker := time.NewTicker(watchEvery)
@@ -56,13 +93,14 @@ func (e *Engine) observe() {
 			return
 		}
 		now := e.now()
-		e.watch.each(func(c *conn) { c.inspect(now) })
+		e.watch.walk(func(c *conn) int { return c.inspect(now) })
 		e.pools.sweep(now)
 	}
 }
 
-// inspect ends a connection that has waited for too long, or in vain.
-func (c *conn) inspect(now time.Duration) {
+// inspect ends a connection that has waited for too long, or in vain. It returns
+// 1 where that took system calls.
+func (c *conn) inspect(now time.Duration) (looked int) {
 	word, p, since := c.in.load()
 	age := now - since
 	limits := &c.engine.config
@@ -80,6 +118,7 @@ func (c *conn) inspect(now time.Duration) {
 			c.kill(&c.in, word)
 		}
 	case uploading:
+		looked = 1
 		if age > limits.ProgressTimeout || age >= watchEvery/2 && c.left() {
 			c.kill(&c.in, word)
 		}
@@ -89,6 +128,7 @@ func (c *conn) inspect(now time.Duration) {
 	switch p {
 	case waiting:
 		if age >= watchEvery/2 {
+			looked = 1
 			c.look(word)
 		}
 	case answering:
@@ -96,6 +136,7 @@ func (c *conn) inspect(now time.Duration) {
 			c.kill(&c.out, word)
 		}
 	}
+	return looked
 }
 
 // look looks at both sides of a connection whose endpoint works: the client may

@@ -132,6 +132,12 @@ func (f *field) parse(line []byte, begin int) error {
 	return nil
 }
 
+// plain tells that nothing but one space, or nothing, stands around the value:
+// parsers differ about other whitespace.
+func (f *field) plain(b []byte) bool {
+	return f.to+2 == f.next && (f.from == f.colon+1 || f.from == f.colon+2 && b[f.colon+1] == ' ')
+}
+
 // note takes in what a field says about the message and the connection.
 func (h *head) note(b []byte, f *field) error {
 	value := b[f.from:f.to]
@@ -155,8 +161,10 @@ func (h *head) note(b []byte, f *field) error {
 	case host:
 		h.hosts++
 	case contentLength:
+		h.lengthBad = h.lengthBad || !f.plain(b)
 		return h.noteLength(value)
 	case transferEncoding:
+		h.codingBad = !f.plain(b)
 		return h.noteCoding(value)
 	}
 	return nil
@@ -214,7 +222,7 @@ func (h *head) noteCoding(value []byte) error {
 	}
 	h.codings++
 	if fold(value, "chunked") {
-		h.codingBad = string(value) != "chunked"
+		h.codingBad = h.codingBad || string(value) != "chunked"
 		return nil
 	}
 	for more, list := true, value; more; {
