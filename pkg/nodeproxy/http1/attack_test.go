@@ -50,6 +50,39 @@ func TestB10ALateBodyReachesNobody(t *testing.T) {
 	}
 }
 
+// A second answer that nobody asked for must not become the next client's.
+func TestB10ASecondAnswerReachesNobody(t *testing.T) {
+	heard, sent := make(chan struct{}), make(chan struct{})
+	o := newOrigin(t, func(c *net.TCPConn, in *bufio.Reader) {
+		for {
+			raw, _, err := readRaw(in)
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nright")
+			if strings.Contains(raw, " /first ") {
+				<-heard
+				_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong")
+				sent <- struct{}{}
+			}
+		}
+	})
+	w := newWorld(t, http1.Config{}, o.at)
+	for range 20 {
+		a := w.dial()
+		_, _ = fmt.Fprint(a, "GET /first HTTP/1.1\r\nHost: h\r\n\r\n")
+		if got := make([]byte, 12); readFull(a, got) != nil {
+			t.Fatal("no answer")
+		}
+		heard <- struct{}{}
+		<-sent
+		if got := w.ask("GET /second HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"); !strings.HasSuffix(got, "right") {
+			t.Fatalf("another client got %q", got)
+		}
+		_ = a.Close()
+	}
+}
+
 // B04: whitespace around the fields that frame a message is what parsers
 // differ about: it is not passed on.
 func TestB04FramingFieldsAreForwardedInOneForm(t *testing.T) {
@@ -79,6 +112,24 @@ func TestALongFirstReadIsKept(t *testing.T) {
 	if err != nil || !strings.Contains(string(got), "GET /long ") {
 		t.Errorf("got %.200q, %v", got, err)
 	}
+}
+
+// A reset that comes with the last bytes of requests, or right behind the
+// answer, is never missed: no connection stays until its idle limit.
+func TestAResetWithTheLastBytesIsSeen(t *testing.T) {
+	w := newWorld(t, http1.Config{}, newOrigin(t, mirror).at)
+	const request = "GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
+	for n := range much(10_000, 1_000) {
+		c := dial(t, w.at)
+		if n%4 > 1 {
+			_, _ = io.WriteString(c, request)
+			_ = readFull(c, make([]byte, 15))
+		}
+		_, _ = io.WriteString(c, strings.Repeat(request, n%2)+"\r\n"[:n%3])
+		_ = c.SetLinger(0)
+		_ = c.Close()
+	}
+	eventually(t, "every connection is over", func() bool { return w.conns.Load() == 0 })
 }
 
 // tcpPair returns the two ends of a connection.

@@ -15,10 +15,6 @@ const (
 	idleUpstream = 4 * time.Second
 	// idleLinks bounds the unused connections to one endpoint.
 	idleLinks = 1024
-	// peekAfter is how long a connection must have been unused for its end to
-	// be looked for before it is used again. A younger one is not worth a system
-	// call: the last answer came without an end behind it.
-	peekAfter = 10 * time.Millisecond
 )
 
 // link is a connection to an endpoint. It belongs to the pool or to one conn.
@@ -31,9 +27,6 @@ type link struct {
 	// most as long as that is ago.
 	used   time.Duration
 	reused bool // it has carried a request before
-	// doubtful tells that its last answer had no body by its request or its
-	// status. Endpoints that send one nevertheless often do so a moment later.
-	doubtful bool
 }
 
 // pool is the unused connections to one endpoint, and what is known of how long
@@ -111,7 +104,9 @@ func (p *pool) take(twice bool, now time.Duration) *link {
 		p.idle[last] = nil
 		p.idle = p.idle[:last]
 		p.mu.Unlock()
-		if now-l.used < peekAfter && !l.doubtful || !l.stale(now) {
+		// However young it is: what an endpoint says without being asked would
+		// answer somebody else.
+		if !l.stale(now) {
 			return l
 		}
 	}

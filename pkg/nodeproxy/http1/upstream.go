@@ -88,7 +88,6 @@ func (c *conn) exchange(x *exchange, l *link) {
 	c.link.Store(nil)
 	c.engine.dropInput(x)
 	if x.outcome == complete && x.reusable && !x.nudged && x.whole.Load() {
-		l.doubtful = x.response.Bodiless()
 		l.pool.put(l)
 		return
 	}

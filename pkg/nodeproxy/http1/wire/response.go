@@ -92,9 +92,8 @@ func (r *Response) check() error {
 	return nil
 }
 
-// Bodiless tells that no body follows, whatever the fields say: because of the
-// request's method, or of the status.
-func (r *Response) Bodiless() bool {
+// bodiless tells that no body follows, whatever the fields say.
+func (r *Response) bodiless() bool {
 	return r.asked.Head || r.status < 200 || r.status == 204 || r.status == 205 || r.status == 304
 }
 
@@ -134,19 +133,19 @@ func (r *Response) Switched() bool { return r.status == 101 }
 // Reusable tells whether the connection to the endpoint can carry another
 // request once the body is complete.
 func (r *Response) Reusable() bool {
-	return !r.close && (!r.old || r.keepAlive) && !r.unread && (r.Bodiless() || r.kind != closedBody)
+	return !r.close && (!r.old || r.keepAlive) && !r.unread && (r.bodiless() || r.kind != closedBody)
 }
 
 // Closes tells that the client finds the end of the body only by the end of the
 // connection.
 func (r *Response) Closes() bool {
-	return !r.Bodiless() && (r.kind == closedBody || r.kind == chunkedBody && r.asked.Old)
+	return !r.bodiless() && (r.kind == closedBody || r.kind == chunkedBody && r.asked.Old)
 }
 
 // Body is the reader of what follows the head. For a client of HTTP/1.0 chunks
 // lose their frames.
 func (r *Response) Body() Body {
-	if r.Bodiless() {
+	if r.bodiless() {
 		return newBody(sizedBody, 0, false)
 	}
 	return newBody(r.kind, r.length, r.asked.Old)
