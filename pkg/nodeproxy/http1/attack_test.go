@@ -101,6 +101,24 @@ func TestB04FramingFieldsAreForwardedInOneForm(t *testing.T) {
 	}
 }
 
+// B36: a Host that can be cut into name and port in two ways is refused.
+func TestB36HostsHaveOneMeaning(t *testing.T) {
+	w := newWorld(t, http1.Config{}, newOrigin(t, mirror).at)
+	for _, host := range []string{"h:80:90", "h:8x", ":80", "[::1", "::1", "[::1]x", "[[::1]]", "a]b", "[]"} {
+		for _, head := range []string{"GET / HTTP/1.1\r\nHost: " + host, "GET http://" + host + "/ HTTP/1.1\r\nHost: h"} {
+			if s := statuses(w.ask(head + "\r\nConnection: close\r\n\r\n")); len(s) != 1 || s[0] != "400" {
+				t.Errorf("%q: %v", head, s)
+			}
+		}
+	}
+	for _, host := range []string{"h", "h:", "h:80", "[::1]", "[::1]:80", "127.0.0.1:80", "a.b.c."} {
+		got := w.ask("GET / HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n\r\n")
+		if !strings.Contains(got, "\r\nHost: "+host+"\r\n") {
+			t.Errorf("%q: %q", host, got)
+		}
+	}
+}
+
 // What was read before the connection was handed over may be as long as a head.
 func TestALongFirstReadIsKept(t *testing.T) {
 	w := newWorld(t, http1.Config{}, newOrigin(t, mirror).at)

@@ -133,7 +133,7 @@ func (r *Request) parseTarget(target []byte) error {
 	for end < len(target) && target[end] != '/' && target[end] != '?' {
 		end++
 	}
-	if end == scheme || !all(target[scheme:end], isHost) {
+	if !authority(target[scheme:end]) {
 		return ErrTarget
 	}
 	r.absolute, r.verbatim = true, false
@@ -157,11 +157,31 @@ func (r *Request) check() error {
 		return ErrExpect
 	}
 	for i := range r.count {
-		if f := &r.fields[i]; f.name == host && (f.from == f.to || !all(r.bytes[f.from:f.to], isHost)) {
+		if f := &r.fields[i]; f.name == host && !authority(r.bytes[f.from:f.to]) {
 			return ErrHost
 		}
 	}
 	return nil
+}
+
+// authority tells whether b is a host with or without a port (RFC 9110 §7.2):
+// brackets and a colon mean one thing only.
+func authority(b []byte) bool {
+	name, port := b, []byte(nil)
+	if i := bytes.LastIndexByte(b, ':'); i > bytes.LastIndexByte(b, ']') {
+		name, port = b[:i], b[i+1:]
+	}
+	for _, c := range port {
+		if !digit(c) {
+			return false
+		}
+	}
+	if len(name) > 2 && name[0] == '[' && name[len(name)-1] == ']' {
+		name = name[1 : len(name)-1]
+	} else if bytes.IndexByte(name, ':') >= 0 {
+		return false
+	}
+	return len(name) > 0 && all(name, isHost) && !bytes.ContainsAny(name, "[]")
 }
 
 // finish settles which fields are forwarded.
