@@ -41,5 +41,9 @@ image: ## dist/weft-image.tar for docker load, kind load image-archive, ctr imag
 manifests: ## manifests/install.yaml from the kustomize base
 	go run -C manifests/verify . -out ../install.yaml ..
 
-bench: ## the benchmarks of the rebuild and of the data plane, on one core
+bench: ## the rebuild, the long tests of HTTP/1.1, and the data plane beside nginx and HAProxy
 	go test -run '^$$' -bench . -cpu 1 ./pkg/...
+	WEFT_MUCH=1 go test -count 1 -run 'EndOfStream|B17|B51|B55' ./pkg/nodeproxy/http1
+	go run ./integration/bench
+	go run ./integration/bench -http2
+	go run ./integration/bench -tcp

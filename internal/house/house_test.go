@@ -41,10 +41,16 @@ var imports = map[string][]string{
 	"pkg/local": {"*"},
 	"pkg/demo":  {"*"},
 	// The data plane never learns that Kubernetes exists.
-	"pkg/nodeproxy":          {"./pkg/mesh", "./pkg/route", "./pkg/telemetry", "./pkg/nodeproxy/l4", "./pkg/nodeproxy/stdhttp", "./pkg/nodeproxy/upstream", "github.com/rs/zerolog"},
-	"pkg/nodeproxy/l4":       {"./pkg/mesh", "./pkg/route", "./pkg/telemetry", "./pkg/nodeproxy/upstream", "github.com/rs/zerolog"},
-	"pkg/nodeproxy/stdhttp":  {"./pkg/mesh", "./pkg/route", "./pkg/telemetry", "./pkg/nodeproxy/upstream", "github.com/rs/zerolog", "golang.org/x/net/http/httpguts"},
-	"pkg/nodeproxy/upstream": {"./pkg/mesh", "./pkg/route"},
+	"pkg/nodeproxy": {"./pkg/mesh", "./pkg/route", "./pkg/telemetry", "./pkg/nodeproxy/http1", "./pkg/nodeproxy/http2", "./pkg/nodeproxy/l4", "./pkg/nodeproxy/stdhttp", "./pkg/nodeproxy/upstream", "github.com/rs/zerolog"},
+	// Messages are bytes: whoever moves them is another's matter.
+	"pkg/nodeproxy/http1/wire": {},
+	"pkg/nodeproxy/http1":      {"./pkg/mesh", "./pkg/route", "./pkg/telemetry", "./pkg/nodeproxy/http1/wire", "./pkg/nodeproxy/upstream", "github.com/rs/zerolog"},
+	"pkg/nodeproxy/l4":         {"./pkg/mesh", "./pkg/route", "./pkg/telemetry", "./pkg/nodeproxy/upstream", "github.com/rs/zerolog"},
+	"pkg/nodeproxy/stdhttp":    {"./pkg/mesh", "./pkg/route", "./pkg/telemetry", "./pkg/nodeproxy/upstream", "github.com/rs/zerolog", "golang.org/x/net/http/httpguts"},
+	// The engine rests on the standard library, down to its own HPACK.
+	"pkg/nodeproxy/http2":       {"./pkg/nodeproxy/http2/hpack", "./pkg/telemetry", "./pkg/nodeproxy/upstream", "github.com/rs/zerolog"},
+	"pkg/nodeproxy/http2/hpack": {},
+	"pkg/nodeproxy/upstream":    {"./pkg/mesh", "./pkg/route"},
 	// Flags, environment and files are paerser's.
 	"internal/config": {"github.com/traefik/paerser", "sigs.k8s.io/yaml"},
 	"internal/house":  {},

@@ -9,15 +9,21 @@ import "context"
 // left and returns the context's error. Nothing of the Proxy runs after it.
 func (p *Proxy) Drain(ctx context.Context) error {
 	p.http.Drain()
+	p.http1.Drain()
+	p.http2.Drain()
 	delay, cancel := context.WithTimeout(ctx, p.config.DrainDelay)
 	<-delay.Done()
 	cancel()
 	p.closeListeners()
 	p.http.Quiesce()
+	p.http1.Quiesce()
+	p.http2.Quiesce()
 	err := p.await(ctx)
 	p.end()
 	p.running.Wait()
 	p.http.Close()
+	p.http1.Close()
+	p.http2.Close()
 	return err
 }
 
@@ -48,6 +54,7 @@ func (p *Proxy) await(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		p.end()
+		p.http1.Reset()
 		p.conns.reset()
 		<-ended
 		return ctx.Err()

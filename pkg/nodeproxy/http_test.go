@@ -94,7 +94,7 @@ func TestARequestIsPassedOnAsItIs(t *testing.T) {
 			"GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 1.1.1.1\r\nX-Forwarded-For: 2.2.2.2\r\nConnection: x-forwarded-for, close\r\n\r\n",
 			"GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 1.1.1.1, 2.2.2.2, 127.0.0.1\r\n\r\n"},
 		{"what other proxies said stays", "GET / HTTP/1.1\r\nHost: h\r\nForwarded: for=a\r\nX-Forwarded-Proto: https\r\nConnection: close\r\n\r\n",
-			"GET / HTTP/1.1\r\nHost: h\r\nForwarded: for=a\r\nX-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: https\r\n\r\n"},
+			"GET / HTTP/1.1\r\nHost: h\r\nForwarded: for=a\r\nX-Forwarded-Proto: https\r\nX-Forwarded-For: 127.0.0.1\r\n\r\n"},
 		{"hop-by-hop headers go", "GET / HTTP/1.1\r\nHost: h\r\nKeep-Alive: 1\r\nProxy: x\r\nProxy-Connection: a\r\nTE: gzip\r\nX-Hop: 1\r\nConnection: x-hop, close\r\n\r\n",
 			"GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 127.0.0.1\r\n\r\n"},
 		{"no upgrade but WebSocket", "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: h2c\r\nHTTP2-Settings: AAA\r\nConnection: upgrade, http2-settings, close\r\n\r\n",
@@ -122,7 +122,7 @@ func TestAnAnswerIsPassedOnAsItIs(t *testing.T) {
 	at := w.service("orders", "http", origin)
 	w.publish()
 	got := raw(t, at, "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
-	want := strings.Replace(sent, "207 Odd", "207 Multi-Status", 1) + "Connection: close\r\n\r\n<html>"
+	want := sent + "Connection: close\r\n\r\n<html>"
 	if got != want {
 		t.Errorf("got\n%q; want\n%q", got, want)
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/weft-mesh/weft/pkg/mesh"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/http1"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/http2"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/l4"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/stdhttp"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
@@ -96,10 +98,15 @@ func (p *Proxy) serve(c *net.TCPConn, at upstream.Key) {
 		return
 	}
 	handed = true
-	p.http.Serve(stdhttp.Conn{
-		TCPConn: c, First: first, HTTP2: kind == l4.HTTP2, At: at,
-		Client: l4.Address(c.RemoteAddr()), Ended: func() { p.conns.remove(c) },
-	})
+	client, ended := l4.Address(c.RemoteAddr()), func() { p.conns.remove(c) }
+	switch {
+	case kind == l4.HTTP2:
+		p.http2.Serve(http2.Conn{TCPConn: c, First: first, At: at, Client: client, Ended: ended})
+	case call.Route.Port.Protocol == mesh.HTTP2:
+		p.http.Serve(stdhttp.Conn{TCPConn: c, First: first, At: at, Client: client, Ended: ended})
+	default:
+		p.http1.Serve(http1.Conn{TCPConn: c, First: first, At: at, Client: client, Ended: ended})
+	}
 }
 
 // begin finds out what a connection carries. Unless that is HTTP, the

@@ -9,6 +9,8 @@ import (
 
 	"github.com/rs/zerolog"
 	"github.com/weft-mesh/weft/pkg/mesh"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/http1"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/http2"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/l4"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/stdhttp"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
@@ -51,7 +53,9 @@ type Proxy struct {
 	state   upstream.Set
 	current atomic.Pointer[upstream.Snapshot]
 	tcp     l4.TCP
-	http    *stdhttp.Engine
+	http    *stdhttp.Engine // what is translated from HTTP/1 to HTTP/2
+	http1   *http1.Engine   // HTTP/1 to HTTP/1
+	http2   *http2.Engine   // HTTP/2 to HTTP/2
 	conns   registry
 	life    context.Context // ends when the last connection must
 	end     context.CancelFunc
@@ -75,6 +79,14 @@ func New(config Config) *Proxy {
 		DetectTimeout: config.DetectTimeout, Idle: config.TCPIdleTimeout,
 	}
 	p.http = stdhttp.New(stdhttp.Config{
+		Log: config.Log, Metrics: config.Metrics, Dialer: dialer,
+		Current: p.current.Load, IdleTimeout: config.IdleTimeout,
+	})
+	p.http1 = http1.New(http1.Config{
+		Log: config.Log, Metrics: config.Metrics, Dialer: dialer,
+		Current: p.current.Load, IdleTimeout: config.IdleTimeout,
+	})
+	p.http2 = http2.New(http2.Config{
 		Log: config.Log, Metrics: config.Metrics, Dialer: dialer,
 		Current: p.current.Load, IdleTimeout: config.IdleTimeout,
 	})

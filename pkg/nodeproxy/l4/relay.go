@@ -3,55 +3,48 @@ package l4
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
-	"os"
 	"runtime/debug"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/weft-mesh/weft/pkg/telemetry"
 )
 
-const (
-	// countEvery is after how many bytes a busy direction is counted: metrics
-	// move while a long transfer runs, and each piece is still spliced whole.
-	countEvery = 4 << 20
-	// farewell is how long one direction may still deliver what is under way
-	// after the other broke.
-	farewell = time.Second
-)
+// farewell is how long one direction may still deliver what is under way after
+// the other broke.
+const farewell = time.Second
 
-// relay copies between two connections until both directions have ended. The
-// connections stay *net.TCPConn: only so can the kernel splice them.
+// relay moves bytes between two connections until both directions have ended.
 type relay struct {
 	client, server *net.TCPConn
 	// fromClient and fromServer were read before and go first.
 	fromClient, fromServer []byte
-	// idle ends the relay after so long without a byte either way; zero never.
+	// idle ends the relay after so long without a byte either way, or at most a
+	// quarter later; zero never.
 	idle    time.Duration
+	pieces  *pieces
 	counter *telemetry.Connection
 
-	buffers sync.Pool
-	active  atomic.Int64 // Unix nanoseconds of the last byte; with idle only
+	up, down stream // to the server, to the client
 }
 
 // run returns when both connections are closed; the end of the context resets
-// them. An end of stream of one side is
-// passed on as such, and the other direction goes on. A direction that breaks
+// them. An end of stream of one side is passed on as such, and the other direction goes on. A direction that breaks
 // resets both connections after what is under way the other way was delivered.
 func (r *relay) run(ctx context.Context) {
 	defer context.AfterFunc(ctx, r.abort)()
 	defer r.server.Close()
 	defer r.client.Close()
-	r.touch()
+	if r.open() != nil {
+		r.reset()
+		return
+	}
 	ended := make(chan error, 2)
 	go guarded(ended, r.toServer)
 	go guarded(ended, r.toClient)
-	if <-ended == nil {
-		if <-ended != nil {
+	if r.wait(ended) == nil {
+		if r.wait(ended) != nil {
 			r.reset()
 		}
 		return
@@ -66,6 +59,43 @@ func (r *relay) run(ctx context.Context) {
 		<-ended
 	}
 }
+
+// open prepares both directions.
+func (r *relay) open() error {
+	r.up = stream{other: &r.down, pieces: r.pieces, count: r.counter.Received}
+	r.down = stream{other: &r.up, pieces: r.pieces, count: r.counter.Sent}
+	if err := r.up.open(r.server, r.client); err != nil {
+		return err
+	}
+	return r.down.open(r.client, r.server)
+}
+
+// wait returns how the next direction ended. Both are aborted once they were
+// idle for too long.
+func (r *relay) wait(ended <-chan error) error {
+	if r.idle == 0 {
+		return <-ended
+	}
+	const looks = 4
+	ticker := time.NewTicker(max(r.idle/looks, 1))
+	defer ticker.Stop()
+	for last, quiet := r.moved(), 0; quiet < looks; {
+		select {
+		case err := <-ended:
+			return err
+		case <-ticker.C:
+			quiet++
+		}
+		if now := r.moved(); now != last {
+			last, quiet = now, 0
+		}
+	}
+	r.abort()
+	return <-ended
+}
+
+// moved is how many bytes went either way.
+func (r *relay) moved() int64 { return r.up.moved.Load() + r.down.moved.Load() }
 
 // guarded sends what f returns; a panic in f is an error of this relay only.
 func guarded(ended chan<- error, f func() error) {
@@ -94,81 +124,16 @@ func (r *relay) reset() {
 	_ = r.server.SetLinger(0)
 }
 
-// abort resets both connections now.
+// abort resets both connections now. The deadline first stops both directions:
+// a connection closes only once nobody is in the middle of a callback.
 func (r *relay) abort() {
+	past := time.Unix(1, 0)
+	_ = r.client.SetDeadline(past)
+	_ = r.server.SetDeadline(past)
 	Reset(r.client)
 	Reset(r.server)
 }
 
-func (r *relay) toServer() error {
-	return r.copy(r.server, r.client, r.fromClient, r.counter.Received)
-}
+func (r *relay) toServer() error { return r.up.carry(r.fromClient) }
 
-func (r *relay) toClient() error {
-	return r.copy(r.client, r.server, r.fromServer, r.counter.Sent)
-}
-
-// copy carries one direction to its end and passes the end on.
-func (r *relay) copy(to, from *net.TCPConn, first []byte, count func(int64)) error {
-	if len(first) > 0 {
-		n, err := to.Write(first)
-		count(int64(n))
-		if err != nil {
-			return err
-		}
-	}
-	move := r.splice
-	if r.idle > 0 {
-		move = r.watched
-	}
-	for {
-		n, err := move(to, from)
-		count(n)
-		if errors.Is(err, io.EOF) {
-			return to.CloseWrite()
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// splice moves up to countEvery bytes; io.EOF at the end of the stream.
-func (r *relay) splice(to, from *net.TCPConn) (int64, error) {
-	return io.CopyN(to, from, countEvery)
-}
-
-// watched moves what one read gives, while either direction is active.
-func (r *relay) watched(to, from *net.TCPConn) (int64, error) {
-	buffer := r.buffer()
-	defer r.buffers.Put(buffer)
-	last := time.Unix(0, r.active.Load())
-	if err := from.SetReadDeadline(last.Add(r.idle)); err != nil {
-		return 0, err
-	}
-	n, err := from.Read(*buffer)
-	if n > 0 {
-		r.touch()
-		if n, err := to.Write((*buffer)[:n]); err != nil {
-			return int64(n), err
-		}
-	}
-	if errors.Is(err, os.ErrDeadlineExceeded) && time.Since(time.Unix(0, r.active.Load())) < r.idle {
-		err = nil
-	}
-	return int64(n), err
-}
-
-func (r *relay) buffer() *[]byte {
-	if b, ok := r.buffers.Get().(*[]byte); ok {
-		return b
-	}
-	b := make([]byte, 32<<10)
-	return &b
-}
-
-func (r *relay) touch() {
-	if r.idle > 0 {
-		r.active.Store(time.Now().UnixNano())
-	}
-}
+func (r *relay) toClient() error { return r.down.carry(r.fromServer) }

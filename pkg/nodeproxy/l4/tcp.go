@@ -23,6 +23,8 @@ type TCP struct {
 	DetectTimeout time.Duration
 	// Idle ends a relay after so long without a byte either way; zero never.
 	Idle time.Duration
+
+	pieces pieces
 }
 
 // Call is one connection and what decides it, for life.
@@ -73,7 +75,7 @@ func (o *outgoing) run(ctx context.Context, fromClient, fromServer []byte) {
 	defer counter.Close()
 	r := relay{
 		client: o.call.Client, server: o.conn, fromClient: fromClient, fromServer: fromServer,
-		idle: o.tcp.Idle, counter: counter,
+		idle: o.tcp.Idle, pieces: &o.tcp.pieces, counter: counter,
 	}
 	r.run(ctx)
 }
@@ -111,7 +113,7 @@ func (t *TCP) connect(ctx context.Context, c Call) *outgoing {
 		return nil
 	}
 	reason := upstream.ConnectFailed
-	try := cluster.Try(c.address())
+	try := cluster.TryConnection(c.address())
 	for e := try.Next(); e != nil; e = try.Next() {
 		conn, err := t.Dialer.Dial(ctx, e)
 		if err == nil {

@@ -127,7 +127,7 @@ func (u *UDP) begin(client netip.AddrPort) (*session, upstream.Reason, error) {
 		return nil, upstream.NoBackend, nil
 	}
 	address := client.Addr().Unmap().WithZone("")
-	try := cluster.Try(address)
+	try := cluster.TryConnection(address)
 	endpoint := try.Next()
 	if endpoint == nil {
 		return nil, upstream.NoEndpoints, nil

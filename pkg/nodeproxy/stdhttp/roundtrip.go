@@ -44,6 +44,7 @@ func (t roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 		pool := t.engine.pools.take(e)
 		res, err := pool.transport(x.speaksHTTP2()).RoundTrip(r)
 		if err == nil {
+			try.Answered()
 			x.endpoint, x.pool = e, pool
 			return res, nil
 		}

@@ -5,7 +5,7 @@
 //	snapshot, gone := set.Bind(table)         // on each new Table
 //	cluster := snapshot.Route(key).Choose(upstream.Requests)
 //	try := cluster.Try(client)
-//	for e := try.Next(); e != nil; e = try.Next() { … }
+//	for e := try.Next(); e != nil; e = try.Next() { …; try.Answered(); …; e.Release() }
 //
 // A Snapshot is a Table joined with that state. It is immutable but for
 // counters, and is read without a lock.

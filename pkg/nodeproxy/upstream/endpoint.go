@@ -18,16 +18,18 @@ type Endpoint struct {
 	// Address is where it listens.
 	Address netip.AddrPort
 
+	epoch    time.Time // the Set's
 	hash     uint64
+	latency  latency
 	load     atomic.Int64 // requests and connections in flight
 	failures atomic.Int32 // connection attempts that failed in a row
 	rest     atomic.Int64 // Unix nanoseconds until which it is passed over
 	gone     atomic.Bool
 }
 
-func newEndpoint(address netip.AddrPort) *Endpoint {
+func newEndpoint(address netip.AddrPort, epoch time.Time) *Endpoint {
 	ip := address.Addr().As16()
-	return &Endpoint{Address: address, hash: hash(ip[:], uint64(address.Port()))}
+	return &Endpoint{Address: address, epoch: epoch, hash: hash(ip[:], uint64(address.Port()))}
 }
 
 // Release ends what a Try's Next began: one request or connection less in flight.

@@ -3,6 +3,7 @@ package upstream
 import (
 	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/weft-mesh/weft/pkg/mesh"
 	"github.com/weft-mesh/weft/pkg/route"
@@ -10,7 +11,8 @@ import (
 
 // Set is the state that outlives Tables. Its zero value is empty and ready.
 type Set struct {
-	mu        sync.Mutex // guards the maps
+	mu        sync.Mutex // guards the rest
+	epoch     time.Time  // since when latencies are timed: the first Bind
 	endpoints map[netip.AddrPort]*Endpoint
 	rotations map[string]*rotation
 }
@@ -48,6 +50,9 @@ type Cluster struct {
 func (s *Set) Bind(t *route.Table) (snapshot *Snapshot, gone []*Endpoint) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.epoch.IsZero() {
+		s.epoch = time.Now()
+	}
 	b := binder{old: s, endpoints: make(map[netip.AddrPort]*Endpoint, len(s.endpoints)), rotations: make(map[string]*rotation, len(s.rotations))}
 	snapshot = &Snapshot{table: t, routes: make(map[Key]*Route, len(t.Ports()))}
 	for _, p := range t.Ports() {
@@ -90,7 +95,7 @@ func (b *binder) endpoint(address netip.AddrPort) *Endpoint {
 	e, ok := b.endpoints[address]
 	if !ok {
 		if e, ok = b.old.endpoints[address]; !ok {
-			e = newEndpoint(address)
+			e = newEndpoint(address, b.old.epoch)
 		}
 		b.endpoints[address] = e
 	}

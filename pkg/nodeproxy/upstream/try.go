@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"time"
 )
 
 // mostTries is how many endpoints a call is tried at before it is refused.
@@ -14,33 +15,68 @@ const mostTries = 3
 type Try struct {
 	cluster *Cluster
 	client  netip.Addr
-	tried   []*Endpoint
+	unit    Unit
+	began   int64 // when Next returned last, since the Set's epoch
+	tried   [mostTries]*Endpoint
+	count   int
 }
 
-// Try begins a call from a client's address, which matters to affinity only.
+// Try begins a request from a client's address, which matters to affinity only.
 func (c *Cluster) Try(client netip.Addr) Try { return Try{cluster: c, client: client} }
+
+// TryConnection begins a connection (or UDP session) from a client's address.
+// Its endpoint is chosen by what is in flight alone.
+func (c *Cluster) TryConnection(client netip.Addr) Try {
+	return Try{cluster: c, client: client, unit: Connections}
+}
 
 // Next returns the endpoint to try next, counted as busy until its Release, or
 // nil when the call has been tried enough. Endpoints that just refused a
 // connection come last.
 func (t *Try) Next() *Endpoint {
-	if len(t.tried) == min(mostTries, len(t.cluster.endpoints)) {
+	if t.count == min(mostTries, len(t.cluster.endpoints)) {
 		return nil
 	}
+	return t.next(t.now())
+}
+
+// Answered tells that the endpoint that Next returned last has begun its final
+// answer. It is called at most once for a request, and not for one that nothing
+// answered.
+func (t *Try) Answered() {
+	if t.count > 0 && t.unit == Requests {
+		t.answered(t.now())
+	}
+}
+
+// now is the time since the Set's epoch, without the jumps of the wall clock.
+// The cluster has an endpoint.
+func (t *Try) now() int64 { return int64(time.Since(t.cluster.endpoints[0].epoch)) }
+
+func (t *Try) answered(now int64) {
+	t.tried[t.count-1].latency.answered(now, now-t.began)
+}
+
+// next is Next at a given time. Someone is left to choose.
+func (t *Try) next(now int64) *Endpoint {
 	var e *Endpoint
 	if t.cluster.affinity {
 		e = t.nearest()
 	} else {
-		e = t.lighter()
+		e = t.lighter(now)
 	}
 	e.load.Add(1)
-	t.tried = append(t.tried, e)
+	if t.unit == Requests {
+		e.latency.begin(now)
+	}
+	t.began = now
+	t.tried[t.count] = e
+	t.count++
 	return e
 }
 
-// lighter is the power of two choices: of two random endpoints the one with
-// less in flight. Someone is left to choose.
-func (t *Try) lighter() *Endpoint {
+// lighter is the power of two choices: the better of two random endpoints.
+func (t *Try) lighter(now int64) *Endpoint {
 	all := t.cluster.endpoints
 	if len(all) == 1 {
 		return all[0]
@@ -54,10 +90,27 @@ func (t *Try) lighter() *Endpoint {
 		return t.awake(one)
 	case other.resting():
 		return one
-	case one.resting() || other.Load() < one.Load():
+	case one.resting() || t.better(other, one, now):
 		return other
 	}
 	return one
+}
+
+// better tells whether a is to be preferred to b: for a request the one where
+// latency times what would be in flight is less. While one of them has not
+// answered yet, what is in flight decides alone: so a new endpoint is neither
+// flooded for its unknown latency nor shunned.
+func (t *Try) better(a, b *Endpoint, now int64) bool {
+	loadA, loadB := a.load.Load()+1, b.load.Load()+1
+	if t.unit != Requests {
+		return loadA < loadB
+	}
+	slowA, knownA := a.latency.estimate(now)
+	slowB, knownB := b.latency.estimate(now)
+	if !knownA || !knownB {
+		return loadA < loadB
+	}
+	return slowA*float32(loadA) < slowB*float32(loadB)
 }
 
 // from returns the first endpoint from an index on, around the end, that was
@@ -66,7 +119,7 @@ func (t *Try) from(start int, except *Endpoint) *Endpoint {
 	all := t.cluster.endpoints
 	for i := range all {
 		e := all[(start+i)%len(all)]
-		if e != except && !slices.Contains(t.tried, e) {
+		if e != except && !slices.Contains(t.tried[:t.count], e) {
 			return e
 		}
 	}
@@ -79,7 +132,7 @@ func (t *Try) awake(otherwise *Endpoint) *Endpoint {
 	start := rand.IntN(len(all))
 	for i := range all {
 		e := all[(start+i)%len(all)]
-		if !e.resting() && !slices.Contains(t.tried, e) {
+		if !e.resting() && !slices.Contains(t.tried[:t.count], e) {
 			return e
 		}
 	}
@@ -95,7 +148,7 @@ func (t *Try) nearest() *Endpoint {
 	var bestScore uint64
 	var bestRests bool
 	for _, e := range t.cluster.endpoints {
-		if slices.Contains(t.tried, e) {
+		if slices.Contains(t.tried[:t.count], e) {
 			continue
 		}
 		score, rests := mix(client^e.hash), e.resting()

@@ -147,9 +147,9 @@ func TestBindForgetsWhatNoTableNames(t *testing.T) {
 }
 
 func TestLessLoadedOfTwoIsChosen(t *testing.T) {
-	cluster := bind(&Set{}, table(false, share{"v1", 1, addresses(2)})).Choose(Requests)
+	cluster := bind(&Set{}, table(false, share{"v1", 1, addresses(2)})).Choose(Connections)
 	for range 100 {
-		try := cluster.Try(netip.Addr{})
+		try := cluster.TryConnection(netip.Addr{})
 		try.Next()
 	}
 	one, other := cluster.endpoints[0].Load(), cluster.endpoints[1].Load()
@@ -159,9 +159,9 @@ func TestLessLoadedOfTwoIsChosen(t *testing.T) {
 }
 
 func TestLoadIsEvenOverManyEndpoints(t *testing.T) {
-	cluster := bind(&Set{}, table(false, share{"v1", 1, addresses(20)})).Choose(Requests)
+	cluster := bind(&Set{}, table(false, share{"v1", 1, addresses(20)})).Choose(Connections)
 	for range 2000 {
-		try := cluster.Try(netip.Addr{})
+		try := cluster.TryConnection(netip.Addr{})
 		try.Next()
 	}
 	for _, e := range cluster.endpoints {
@@ -237,7 +237,7 @@ func TestDialRemembersHowItWent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := newEndpoint(netip.MustParseAddrPort(l.Addr().String()))
+	e := newEndpoint(netip.MustParseAddrPort(l.Addr().String()), time.Now())
 	c, err := Dialer{}.Dial(context.Background(), e)
 	if err != nil {
 		t.Fatal(err)
@@ -285,7 +285,9 @@ func BenchmarkPick(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			try := r.Choose(Requests).Try(netip.Addr{})
-			try.Next().Release()
+			e := try.Next()
+			try.Answered()
+			e.Release()
 		}
 	})
 }

@@ -1,0 +1,46 @@
+package conformance
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/weft-mesh/weft/pkg/mesh"
+	"github.com/weft-mesh/weft/pkg/nodeproxy"
+	"github.com/weft-mesh/weft/pkg/route"
+	"github.com/weft-mesh/weft/pkg/telemetry"
+)
+
+// proxyTo starts a node proxy with one Service, which an endpoint serves that
+// speaks HTTP/2, and returns where it listens.
+func proxyTo(t *testing.T, endpoint string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := l.Addr().String()
+	_ = l.Close()
+	in, name, serving := mesh.NewInputs(), mesh.Name{Namespace: "shop", Name: "orders"}, netip.MustParseAddrPort(endpoint)
+	ref := mesh.Ref{APIVersion: "v1", Kind: "Service", Namespace: "shop", Name: "orders"}
+	in.Services[name] = mesh.ServiceInput{Ref: ref, Ports: []mesh.ServicePort{{Number: 80, AppProtocol: "kubernetes.io/h2c"}}}
+	in.Frontends[name] = mesh.Frontend{Ports: []mesh.FrontendPort{{Number: 80, Listen: netip.MustParseAddrPort(at)}}}
+	in.Slices[name] = mesh.SliceInput{
+		Service: name, Ports: []mesh.SlicePort{{Number: serving.Port()}},
+		Endpoints: []mesh.SliceEndpoint{{Address: serving.Addr(), Ready: true, Serving: true}},
+	}
+	proxy := nodeproxy.New(nodeproxy.Config{Metrics: telemetry.NewProxy(prometheus.NewRegistry())})
+	proxy.Publish(route.Compile(mesh.Build(in)))
+	if problems := proxy.Problems(); len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = proxy.Drain(ctx)
+	})
+	return at
+}

@@ -1,0 +1,142 @@
+package http1
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
+	"github.com/weft-mesh/weft/pkg/telemetry"
+)
+
+// Config of an Engine. Current is required; every other zero value works.
+type Config struct {
+	Log     zerolog.Logger
+	Metrics *telemetry.Proxy
+	Dialer  upstream.Dialer
+	// Current returns the Snapshot that decides a request that begins now.
+	Current func() *upstream.Snapshot
+	// IdleTimeout closes a client's connection without requests; zero means 5 minutes.
+	IdleTimeout time.Duration
+	// HeadTimeout is how long a request's head may take from its first byte;
+	// zero means 10 seconds.
+	HeadTimeout time.Duration
+	// ProgressTimeout is how long a client may neither send the next bytes of a
+	// body nor take the next bytes of an answer, and an endpoint not take the
+	// next bytes of a body; zero means one minute.
+	ProgressTimeout time.Duration
+}
+
+// Conn is a client's connection that is known to carry HTTP/1.
+type Conn struct {
+	*net.TCPConn
+	// First was read from it before, at most 64 KiB.
+	First []byte
+	// At is where the connection was accepted.
+	At upstream.Key
+	// Client is the address of the client: unmapped, without a zone.
+	Client netip.Addr
+	// Ended is called once, when the connection has been closed.
+	Ended func()
+}
+
+// Engine serves HTTP/1 connections. Make it with New, end it with Close.
+type Engine struct {
+	config    Config
+	epoch     time.Time
+	pools     pools
+	exchanges sync.Pool // *exchange
+	buffers   sync.Pool // *[]byte of bufferSize
+	counters  counters
+	life      context.Context // ends with Close
+	end       context.CancelFunc
+	draining  atomic.Bool
+	quiet     atomic.Bool
+	watch     watch
+	running   sync.WaitGroup
+}
+
+// New starts an Engine.
+func New(config Config) *Engine {
+	config.IdleTimeout = orDefault(config.IdleTimeout, 5*time.Minute)
+	config.HeadTimeout = orDefault(config.HeadTimeout, 10*time.Second)
+	config.ProgressTimeout = orDefault(config.ProgressTimeout, time.Minute)
+	e := &Engine{config: config, epoch: time.Now(), pools: pools{dialer: config.Dialer}}
+	e.life, e.end = context.WithCancel(context.Background())
+	e.counters.metrics = config.Metrics
+	e.running.Go(e.observe)
+	return e
+}
+
+func orDefault(d, otherwise time.Duration) time.Duration {
+	if d == 0 {
+		return otherwise
+	}
+	return d
+}
+
+// now is the engine's clock: the time since New.
+func (e *Engine) now() time.Duration { return time.Since(e.epoch) }
+
+// Serve takes a connection over and returns at once; Ended tells its end.
+func (e *Engine) Serve(c Conn) {
+	conn := &conn{engine: e, at: c.At, client: c.Client, first: c.First, ended: c.Ended}
+	conn.address = c.Client.AppendTo(nil)
+	if err := conn.open(c.TCPConn); err != nil {
+		_ = c.TCPConn.Close()
+		c.Ended()
+		return
+	}
+	conn.in.enter(inHead, e.now())
+	e.watch.add(conn)
+	e.running.Go(conn.run)
+}
+
+// Forget closes the idle connections of endpoints that no Table names any more.
+func (e *Engine) Forget(gone []*upstream.Endpoint) { e.pools.forget(gone) }
+
+// Drain makes each answer the last of its connection. Connections are still
+// served, and new ones are taken.
+func (e *Engine) Drain() { e.draining.Store(true) }
+
+// Quiesce closes connections that only wait, once they have been idle for two
+// seconds, so that the close hardly ever crosses a request.
+func (e *Engine) Quiesce() { e.quiet.Store(true) }
+
+// Reset breaks off every connection at once.
+func (e *Engine) Reset() {
+	e.watch.each(func(c *conn) {
+		_ = c.tcp.SetLinger(0)
+		c.in.word.Store(int64(killed))
+		c.out.word.Store(int64(killed))
+		c.wake()
+		if l := c.link.Load(); l != nil {
+			l.wake()
+		}
+	})
+}
+
+// Close ends the engine. Every connection must have been closed.
+func (e *Engine) Close() {
+	e.end()
+	e.running.Wait()
+	e.pools.close()
+}
+
+// bufferSize is what bodies are moved with.
+const bufferSize = 64 << 10
+
+// buffer lends a buffer; give takes it back.
+func (e *Engine) buffer() *[]byte {
+	if b, ok := e.buffers.Get().(*[]byte); ok {
+		return b
+	}
+	b := make([]byte, bufferSize)
+	return &b
+}
+
+func (e *Engine) give(b *[]byte) { e.buffers.Put(b) }

@@ -1,0 +1,129 @@
+package http2
+
+import "github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
+
+// origin names the half of an endpoint's connection that something came from.
+type origin struct {
+	conn *conn
+	id   uint32
+}
+
+// answering returns the half that an endpoint's stream answers, nil where it is
+// gone or is answered by another stream meanwhile. The caller holds mu.
+func (c *conn) answering(id uint32, by origin) *half {
+	h := c.halves[id]
+	if h == nil || h.peer != by.conn || h.peerID != by.id {
+		return nil
+	}
+	return h
+}
+
+// answerHead passes the head of an answer on, or a 1xx before it.
+func (c *conn) answerHead(w *work, id uint32, by origin, end bool) {
+	m := &by.conn.message
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := c.answering(id, by)
+	if h == nil {
+		return
+	}
+	h.call.forget()
+	if m.status >= 200 {
+		h.call.try.Answered()
+		h.call.status = m.status
+		h.call.grpc = h.call.grpc || m.grpc
+	}
+	c.head(w, h, m.block, end)
+}
+
+// answerBody passes a piece of an answer on.
+func (c *conn) answerBody(w *work, id uint32, by origin, f frame) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if h := c.answering(id, by); h != nil {
+		c.send(w, h, f.payload, f.has(flagEndStream))
+	}
+}
+
+// answerTail passes an answer's trailers on.
+func (c *conn) answerTail(w *work, id uint32, by origin) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if h := c.answering(id, by); h != nil {
+		c.tail(w, h, by.conn.message.block)
+	}
+}
+
+// loss is the end of an endpoint's stream that was not its regular one.
+type loss struct {
+	from        *conn
+	fromID      uint32
+	id          uint32 // of the client's half
+	code        errorCode
+	unprocessed bool            // the endpoint did not begin with it
+	reason      upstream.Reason // empty means UpstreamReset
+}
+
+// lost takes the loss of the endpoint's side. What was not processed is sent
+// once more where it can be. A request without an answer gets one; an answer
+// that has begun is broken off. An endpoint may also stop an upload once its
+// answer is complete (RFC 9113 §8.1).
+func (c *conn) lost(w *work, l loss) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := c.answering(l.id, origin{l.from, l.fromID})
+	if h == nil {
+		return
+	}
+	x := &h.call
+	h.peer = nil
+	switch {
+	case x.status != 0 && l.code == noError && (h.end || h.localEnd):
+		c.stopUpload(w, h)
+	case x.status != 0:
+		x.reason = reasonOr(l.reason)
+		c.drop(w, h, brokenBy(l.code))
+	case l.unprocessed && x.keep && x.tries < mostTries:
+		c.again(w, h)
+	default:
+		c.refuse(w, h, refusal{reason: reasonOr(l.reason), what: "the endpoint broke off before its answer"})
+	}
+}
+
+// reasonOr is the reason, UpstreamReset for none.
+func reasonOr(r upstream.Reason) upstream.Reason {
+	if r == "" {
+		return upstream.UpstreamReset
+	}
+	return r
+}
+
+// brokenBy is what a client is told of a code that ended the endpoint's stream:
+// an answer that is not complete was not ended by NO_ERROR.
+func brokenBy(code errorCode) errorCode {
+	if code == noError {
+		return internalError
+	}
+	return code
+}
+
+// again sends a request to another endpoint, or to the same where there is no
+// other. The caller holds mu.
+func (c *conn) again(w *work, h *half) {
+	x := &h.call
+	if other := x.try.Next(); other != nil {
+		x.endpoint.Release()
+		x.endpoint = other
+	}
+	x.waiting = true
+	c.dispatch(w, h)
+}
+
+// stopUpload tells the client, after the whole answer, that the rest of its
+// request is not wanted. The caller holds mu.
+func (c *conn) stopUpload(w *work, h *half) {
+	h.thenReset = true
+	if h.localEnd && !h.remoteEnd {
+		c.drop(w, h, noError)
+	}
+}

@@ -1,0 +1,300 @@
+package http2
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
+)
+
+// client is what belongs to a client's connection alone. It is of the
+// connection's reader, but for what the counter needs, which mu guards.
+type client struct {
+	at      upstream.Key
+	address netip.Addr
+	text    []byte // the address, as X-Forwarded-For says it
+	ended   func()
+	shard   int // which of an endpoint's connections it prefers
+
+	snapshot *upstream.Snapshot // the one that route is of
+	route    *upstream.Route
+	counter  counter
+}
+
+// call is a request on its way; of a client's half.
+type call struct {
+	// What the client has sent so far: kept until an endpoint has begun to
+	// answer, or too much of it was sent to keep.
+	head       []byte
+	body       []byte
+	trailer    []byte
+	hasTrailer bool
+	keep       bool // it is all here, and may be sent once more
+	waiting    bool // for a connection; nothing was sent
+
+	headMethod bool
+	grpc       bool
+	left       bool // the client left before the answer was complete
+	tries      int
+	status     int // of the answer's head; 0 before it
+	reason     upstream.Reason
+	started    time.Time
+
+	snapshot *upstream.Snapshot // the one that decides it, for life
+	route    *upstream.Route
+	cluster  *upstream.Cluster
+	try      upstream.Try
+	endpoint *upstream.Endpoint // the one that is busy with it; nil for none
+}
+
+// What is kept of a request so that it can be sent once more.
+const (
+	keptBody  = 8 << 10
+	mostTries = 3
+)
+
+// fromClient takes a request's head, or its trailers.
+func (c *conn) fromClient(w *work, f frame) error {
+	if f.stream > c.last {
+		return c.open(w, f)
+	}
+	if err := c.message.trailers(f.payload); err != nil {
+		return compressionError
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := c.halves[f.stream]
+	switch {
+	case h == nil && c.wasReset(f.stream):
+		return nil
+	case h == nil:
+		return streamClosed // RFC 9113 §5.1
+	case h.remoteEnd:
+		return c.fault(w, h, streamClosed)
+	case !f.has(flagEndStream) || c.message.malformed || c.message.tooLarge || f.has(flagOwnParent),
+		h.length >= 0 && h.got != h.length:
+		return c.fault(w, h, protocolError)
+	}
+	h.remoteEnd = true
+	c.finishUpload(w, h, c.message.block)
+	return nil
+}
+
+// finishUpload passes trailers on. The caller holds mu.
+func (c *conn) finishUpload(w *work, h *half, block []byte) {
+	x := &h.call
+	if x.waiting || x.keep {
+		x.trailer = append(x.trailer[:0], block...)
+		x.hasTrailer = true
+	}
+	if u := h.peer; u != nil {
+		u.trailers(w, h.peerID, block)
+	}
+	c.settle(w, h)
+}
+
+func (c *conn) trailers(w *work, id uint32, block []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if h := c.halves[id]; h != nil {
+		c.tail(w, h, block)
+	}
+}
+
+// open takes a new stream.
+func (c *conn) open(w *work, f frame) error {
+	m := &c.message
+	if err := m.request(f.payload, c.client.text); err != nil {
+		return compressionError
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last = f.stream
+	end := f.has(flagEndStream)
+	wrong := noError
+	switch {
+	case c.final:
+		return nil // the client was told that it is not processed
+	case m.malformed, f.has(flagOwnParent), end && m.length > 0:
+		wrong = protocolError
+	case len(c.halves) >= maxStreams:
+		wrong = refusedStream
+	}
+	if wrong != noError {
+		c.resetStream(w, f.stream, wrong)
+		if !c.offend(w.now) {
+			return enhanceYourCalm
+		}
+		return nil
+	}
+	h := c.take(f.stream)
+	h.remoteEnd, h.length = end, m.length
+	x := &h.call
+	x.started, x.grpc, x.headMethod = w.now, m.grpc, m.method == headMethod
+	if no := c.decide(x, m); no.reason != "" {
+		c.refuse(w, h, no)
+	} else {
+		x.head, x.keep, x.waiting = append(x.head, m.block...), true, true
+		c.dispatch(w, h)
+	}
+	if c.engine.draining.Load() {
+		c.sayGoodbye(w)
+	}
+	return nil
+}
+
+// decide finds out what becomes of a request, up to its first endpoint.
+func (c *conn) decide(x *call, m *message) refusal {
+	x.snapshot = c.engine.config.Current()
+	if x.snapshot != c.client.snapshot {
+		c.client.snapshot, c.client.route = x.snapshot, x.snapshot.Route(c.client.at)
+	}
+	x.route = c.client.route
+	switch {
+	case x.route == nil:
+		return refusal{reason: upstream.NoRoute, what: "this port leads to no Service any more"}
+	case m.tooLarge:
+		return tooLarge(m)
+	case m.method == notProxied:
+		return refusal{reason: upstream.MethodRefused, what: "CONNECT and TRACE are not proxied"}
+	case m.refused != "":
+		return refusal{reason: upstream.BadRequest, what: m.refused}
+	}
+	if x.cluster = x.route.Choose(upstream.Requests); x.cluster == nil {
+		return refusal{reason: upstream.NoBackend, what: "its route has no backend that takes traffic"}
+	}
+	x.try = x.cluster.Try(c.client.address)
+	if x.endpoint = x.try.Next(); x.endpoint == nil {
+		return refusal{reason: upstream.NoEndpoints, what: "nothing is ready to serve " + x.cluster.Service.String()}
+	}
+	return refusal{}
+}
+
+// dispatch sends a request to its endpoint, or lets it wait for a connection.
+// The caller holds mu.
+func (c *conn) dispatch(w *work, h *half) {
+	h.call.tries++
+	c.engine.poolOf(h.call.endpoint).dispatch(w, c, h)
+}
+
+// upload takes a piece of a request's body.
+func (c *conn) upload(w *work, f frame, length int) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := c.halves[f.stream]
+	if h == nil {
+		return c.late(w, f.stream)
+	}
+	if wrong := c.receive(w, h, f, length); wrong != noError {
+		return c.fault(w, h, wrong)
+	}
+	x := &h.call
+	switch {
+	case x.waiting:
+		x.body = append(x.body, f.payload...)
+	case h.peer != nil:
+		x.remember(f.payload)
+		c.forward(w, h, f.payload)
+	}
+	c.settle(w, h)
+	return nil
+}
+
+// remember keeps a piece of the body, or gives up to.
+func (x *call) remember(piece []byte) {
+	if !x.keep {
+		return
+	}
+	if len(x.body)+len(piece) > keptBody {
+		x.forget()
+		return
+	}
+	x.body = append(x.body, piece...)
+}
+
+// forget drops what was kept of the request.
+func (x *call) forget() {
+	x.keep, x.hasTrailer = false, false
+	x.head, x.body, x.trailer = x.head[:0], modest(x.body), x.trailer[:0]
+}
+
+// forward passes a piece of the body on. What waits there is not kept here as
+// well. The caller holds mu.
+func (c *conn) forward(w *work, h *half, piece []byte) {
+	u := h.peer
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	p := u.halves[h.peerID]
+	if p != nil && u.send(w, p, piece, h.remoteEnd) {
+		h.call.forget()
+	}
+}
+
+// attach begins a request on a connection to its endpoint, with all the client
+// has sent of it so far. It is false where that takes no more streams. The
+// caller holds c's mu.
+func (c *conn) attach(w *work, h *half, u *conn) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.dead || u.leaving || len(u.halves) >= u.limit || u.last > highestStream || u.stuck.Load() && len(u.out.bytes()) > mostUnwritten {
+		return false
+	}
+	x := &h.call
+	x.waiting = false
+	p := u.take(u.last)
+	u.last += 2
+	p.peer, p.peerID, p.noBody = c, h.id, x.headMethod
+	h.peer, h.peerID = u, p.id
+	bare := len(x.body) == 0 && !x.hasTrailer
+	u.head(w, p, x.head, h.remoteEnd && bare)
+	if len(x.body) > 0 && u.send(w, p, x.body, h.remoteEnd && !x.hasTrailer) || len(x.body) > keptBody {
+		x.keep = false
+	}
+	if x.hasTrailer {
+		u.tail(w, p, x.trailer)
+	}
+	if !x.keep {
+		x.forget()
+	}
+	return true
+}
+
+// abandon cancels what a stream has begun at an endpoint. The caller holds mu.
+func (c *conn) abandon(w *work, h *half) {
+	u := h.peer
+	h.peer, h.call.waiting = nil, false
+	if u == nil {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if p := u.halves[h.peerID]; p != nil {
+		u.drop(w, p, cancelled)
+	}
+}
+
+// fault resets a stream for what the client did wrong. The caller holds mu.
+func (c *conn) fault(w *work, h *half, code errorCode) error {
+	c.abandon(w, h)
+	h.call.reason = upstream.BadRequest
+	c.drop(w, h, code)
+	if !c.offend(w.now) {
+		return enhanceYourCalm
+	}
+	return nil
+}
+
+// finish settles what a request used, and counts it. The caller holds mu.
+func (c *conn) finish(w *work, h *half) {
+	x := &h.call
+	if x.endpoint != nil {
+		x.endpoint.Release()
+	}
+	if x.left && !h.localEnd {
+		x.reason = upstream.ClientGone
+	}
+	if x.reason == "" {
+		c.patience = min(c.patience+1, fullPatience)
+	}
+	c.client.counter.count(c, x, w.now)
+}

@@ -1,0 +1,220 @@
+package http2
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
+	"github.com/weft-mesh/weft/pkg/telemetry"
+)
+
+// Config of an Engine. Current is required; every other zero value works.
+type Config struct {
+	Log     zerolog.Logger
+	Metrics *telemetry.Proxy
+	Dialer  upstream.Dialer
+	// Current returns the Snapshot that decides a request that begins now.
+	Current func() *upstream.Snapshot
+	// IdleTimeout closes a client's connection without requests; zero means 5 minutes.
+	IdleTimeout time.Duration
+	// HeadTimeout closes a connection whose preface, frame or header block does
+	// not become whole; zero means 10 seconds.
+	HeadTimeout time.Duration
+	// WriteTimeout closes a connection that takes no byte of what is to be
+	// written; zero means one minute.
+	WriteTimeout time.Duration
+	// WaitTimeout refuses a request that no connection to its endpoint has a
+	// place for; zero means 10 seconds.
+	WaitTimeout time.Duration
+	// KeepTimeout closes a connection to an endpoint that has no stream; zero
+	// means 30 seconds.
+	KeepTimeout time.Duration
+}
+
+func (c *Config) fill() {
+	set := func(d *time.Duration, otherwise time.Duration) {
+		if *d == 0 {
+			*d = otherwise
+		}
+	}
+	set(&c.IdleTimeout, 5*time.Minute)
+	set(&c.HeadTimeout, 10*time.Second)
+	set(&c.WriteTimeout, time.Minute)
+	set(&c.WaitTimeout, 10*time.Second)
+	set(&c.KeepTimeout, 30*time.Second)
+}
+
+// Conn is a client's connection that is known to carry HTTP/2.
+type Conn struct {
+	*net.TCPConn
+	// First was read from it before: the client's preface, or its begin, and
+	// perhaps more.
+	First []byte
+	// At is where the connection was accepted.
+	At upstream.Key
+	// Client is the address of the client: unmapped, without a zone.
+	Client netip.Addr
+	// Ended is called once, when the connection has been closed.
+	Ended func()
+}
+
+// Engine serves HTTP/2 connections. Make it with New, end it with Close. Its
+// methods are safe for concurrent use.
+type Engine struct {
+	config   Config
+	buffers  buffers
+	readers  readers
+	counters counters
+	pools    sync.Map // *upstream.Endpoint → *pool
+	draining atomic.Bool
+	shards   atomic.Uint32
+	running  sync.WaitGroup
+	life     context.Context // ends with Close
+	stop     context.CancelFunc
+
+	mu        sync.Mutex // guards what follows
+	conns     map[*conn]struct{}
+	quiescing bool
+}
+
+// New starts an Engine.
+func New(config Config) *Engine {
+	config.fill()
+	e := &Engine{config: config, counters: counters{metrics: config.Metrics}, conns: map[*conn]struct{}{}}
+	e.life, e.stop = context.WithCancel(context.Background())
+	e.running.Go(e.watch)
+	return e
+}
+
+// Serve takes a connection over and returns at once; Ended tells its end.
+func (e *Engine) Serve(in Conn) {
+	d, err := newDriver(in.TCPConn)
+	if err != nil {
+		_ = in.Close()
+		in.Ended()
+		return
+	}
+	w := &work{engine: e, now: time.Now()}
+	c := newConn(e, d, w.now)
+	c.unread = preface
+	c.client = &client{
+		at: in.At, address: in.Client, text: []byte(in.Client.String()), ended: in.Ended,
+		shard: int(e.shards.Add(1) & 0xffff),
+	}
+	c.partial.Store(w.now.UnixNano())
+	c.firstFrames(w)
+	e.register(c)
+	e.running.Go(func() { d.run(c, w, in.First) })
+}
+
+func (e *Engine) register(c *conn) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.conns[c] = struct{}{}
+	if e.life.Err() != nil {
+		c.mu.Lock()
+		c.kill()
+		c.mu.Unlock()
+	}
+}
+
+func (e *Engine) unregister(c *conn) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.conns, c)
+}
+
+// all returns the connections of now.
+func (e *Engine) all() []*conn {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	out := make([]*conn, 0, len(e.conns))
+	for c := range e.conns {
+		out = append(out, c)
+	}
+	return out
+}
+
+// poolOf returns the pool of an endpoint. One that is gone has none to keep.
+func (e *Engine) poolOf(endpoint *upstream.Endpoint) *pool {
+	if found, ok := e.pools.Load(endpoint); ok {
+		return found.(*pool)
+	}
+	found, _ := e.pools.LoadOrStore(endpoint, newPool(e, endpoint))
+	if endpoint.Gone() {
+		// It left the Table meanwhile: nobody will come to forget it.
+		e.pools.Delete(endpoint)
+	}
+	return found.(*pool)
+}
+
+// Forget lets the connections to endpoints that no Table names any more end
+// when their last stream has.
+func (e *Engine) Forget(gone []*upstream.Endpoint) {
+	w := &work{engine: e, now: time.Now()}
+	for _, endpoint := range gone {
+		if found, ok := e.pools.LoadAndDelete(endpoint); ok {
+			found.(*pool).retire(w)
+		}
+	}
+	w.finish()
+}
+
+// Drain tells the clients to go (RFC 9113 §6.8). Connections are still served,
+// and new ones are taken: one that comes from now on is told to go with its
+// first request.
+func (e *Engine) Drain() {
+	if !e.draining.Swap(true) {
+		e.each((*conn).sayGoodbye)
+	}
+}
+
+// Quiesce takes no new streams: as soon as a client has read that it should go
+// its connection ends with the last stream it has.
+func (e *Engine) Quiesce() {
+	e.mu.Lock()
+	e.quiescing = true
+	e.mu.Unlock()
+	e.each((*conn).sayLast)
+}
+
+// each does something with every client's connection, under its lock.
+func (e *Engine) each(do func(*conn, *work)) {
+	w := &work{engine: e, now: time.Now()}
+	for _, c := range e.all() {
+		if c.down() {
+			c.locked(w, do)
+		}
+	}
+	w.finish()
+}
+
+func (c *conn) locked(w *work, do func(*conn, *work)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	do(c, w)
+}
+
+// Close ends the engine and what it still serves.
+func (e *Engine) Close() {
+	e.stop()
+	for _, c := range e.all() {
+		c.mu.Lock()
+		c.kill()
+		c.mu.Unlock()
+	}
+	e.running.Wait()
+}
+
+// guard keeps a fault from taking more with it than one connection.
+func (e *Engine) guard(what string) {
+	if fault := recover(); fault != nil {
+		e.config.Log.Error().Interface("panic", fault).Bytes("stack", debug.Stack()).Msg(what)
+	}
+}

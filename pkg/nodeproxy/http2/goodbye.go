@@ -1,0 +1,173 @@
+package http2
+
+import (
+	"time"
+
+	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
+)
+
+// sayGoodbye tells a client to go; what it still begins is served. The caller
+// holds mu.
+func (c *conn) sayGoodbye(w *work) {
+	if c.goodbye || c.dead {
+		return
+	}
+	c.goodbye = true
+	out := c.buffer(w)
+	out.b = appendGoAway(out.b, highestStream, noError)
+}
+
+// sayLast tells a client to go and asks whether it has read that. The caller
+// holds mu.
+func (c *conn) sayLast(w *work) {
+	if c.dead || c.final {
+		return
+	}
+	c.sayGoodbye(w)
+	out := c.buffer(w)
+	out.b = appendFrameHeader(out.b, pingBytes, framePing, 0, 0)
+	out.b = append(out.b, barrier...)
+}
+
+// refuseMore tells a client which stream was its last, and ends the connection
+// with it. The caller holds mu.
+func (c *conn) refuseMore(w *work) {
+	if c.final || c.dead {
+		return
+	}
+	c.final, c.goodbye = true, true
+	out := c.buffer(w)
+	out.b = appendGoAway(out.b, c.last, noError)
+	if len(c.halves) == 0 {
+		c.end(w)
+	}
+}
+
+// fail ends a connection for what its peer did wrong.
+func (c *conn) fail(w *work, code errorCode) {
+	c.sayWrong(w, code)
+	c.lose(w)
+}
+
+func (c *conn) sayWrong(w *work, code errorCode) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	last := uint32(0)
+	if c.down() {
+		last = c.last
+	}
+	if !c.dead && !c.closing {
+		out := c.buffer(w)
+		out.b = appendGoAway(out.b, last, code)
+	}
+	c.final, c.leaving = true, true
+	c.end(w)
+}
+
+// lose ends all streams of a connection that carries no more of them.
+func (c *conn) lose(w *work) {
+	if !c.down() {
+		losses := c.collect(w, 0)
+		c.pool.leave(c)
+		w.wake(c.pool)
+		for _, l := range losses {
+			l.to.lost(w, l.loss)
+		}
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, h := range c.halves {
+		c.abandon(w, h)
+		h.call.left = true
+		c.remove(w, h)
+	}
+}
+
+// sweep is how often connections are looked after.
+const sweep = time.Second
+
+// watch looks after all connections until the engine ends.
+func (e *Engine) watch() {
+	ticker := time.NewTicker(sweep)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-e.life.Done():
+			return
+		case now := <-ticker.C:
+			e.sweep(now)
+		}
+	}
+}
+
+func (e *Engine) sweep(now time.Time) {
+	defer e.guard("connections were not looked after by a fault of the proxy")
+	w := &work{engine: e, now: now}
+	defer w.finish()
+	for _, c := range e.all() {
+		c.look(w)
+	}
+}
+
+// look ends a connection whose time is over.
+func (c *conn) look(w *work) {
+	config := &c.engine.config
+	if began := c.partial.Load(); began != 0 && !c.stuck.Load() && w.now.UnixNano()-began > int64(config.HeadTimeout) {
+		c.mu.Lock()
+		c.kill()
+		c.mu.Unlock()
+		return
+	}
+	c.engine.mu.Lock()
+	quiescing := c.engine.quiescing
+	c.engine.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.loseWaiting(w)
+	c.loseUnread(w)
+	idle := w.now.Sub(c.since)
+	switch {
+	case c.stuck.Load() && w.now.Sub(c.progress) > config.WriteTimeout:
+		c.kill()
+	case c.closing && !c.writing && !c.scheduled && w.now.Sub(c.progress) > sweep:
+		c.kill()
+	case c.down() && quiescing && c.goodbye && !c.final && w.now.Sub(c.progress) > sweep:
+		c.refuseMore(w)
+	case c.down() && quiescing && !c.goodbye:
+		c.sayLast(w)
+	case len(c.halves) > 0:
+	case c.down() && idle > config.IdleTimeout:
+		c.refuseMore(w)
+	case !c.down() && idle > config.KeepTimeout && !c.leaving:
+		c.leaving = true
+		w.retired = append(w.retired, c)
+		c.end(w)
+	}
+}
+
+// loseWaiting refuses what has waited too long for a place at its endpoint,
+// whose connections are all full. The caller holds mu.
+func (c *conn) loseWaiting(w *work) {
+	for _, h := range c.halves {
+		if h.call.waiting && w.now.Sub(h.call.started) > c.engine.config.WaitTimeout {
+			c.refuse(w, h, refusal{reason: upstream.UpstreamTimeout, what: "its endpoint takes no more requests at once, and none ended in time"})
+		}
+	}
+}
+
+// loseUnread ends streams that an endpoint has answered without taking the rest
+// of their uploads: no client waits for them any more. The caller holds mu.
+func (c *conn) loseUnread(w *work) {
+	for i := len(c.blocked) - 1; i >= 0; i-- {
+		h := c.blocked[i]
+		if c.down() || !h.remoteEnd || !h.end {
+			continue
+		}
+		if left := len(h.pending) - h.sent; h.leftSince.IsZero() || left != h.left {
+			h.left, h.leftSince = left, w.now
+		} else if w.now.Sub(h.leftSince) > c.engine.config.WriteTimeout {
+			c.drop(w, h, cancelled)
+		}
+	}
+}

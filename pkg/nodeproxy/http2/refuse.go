@@ -1,0 +1,106 @@
+package http2
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/weft-mesh/weft/pkg/nodeproxy/http2/hpack"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
+)
+
+// statusClientGone is what a request is counted as whose client left; nobody
+// is there to see it.
+const statusClientGone = 499
+
+// grpcUnavailable is gRPC's status UNAVAILABLE.
+const grpcUnavailable = "14"
+
+// refusal says why a request is not passed on.
+type refusal struct {
+	reason upstream.Reason
+	what   string
+	status int // 0 means the reason's own
+}
+
+// tooLarge refuses a header list that is over the limits.
+func tooLarge(m *message) refusal {
+	if m.tooLong {
+		return refusal{upstream.BadRequest, "the request target is too long", http.StatusRequestURITooLong}
+	}
+	return refusal{upstream.BadRequest, "the request has more than 128 fields or 64 KiB of them", http.StatusRequestHeaderFieldsTooLarge}
+}
+
+func statusFor(reason upstream.Reason) int {
+	switch reason {
+	case upstream.UpstreamReset, upstream.UpstreamMalformed:
+		return http.StatusBadGateway
+	case upstream.UpstreamTimeout:
+		return http.StatusGatewayTimeout
+	case upstream.BadRequest:
+		return http.StatusBadRequest
+	case upstream.MethodRefused:
+		return http.StatusMethodNotAllowed
+	case upstream.Internal:
+		return http.StatusInternalServerError
+	}
+	return http.StatusServiceUnavailable
+}
+
+// refuse answers instead of an endpoint: status, reason and a line that says
+// what happened to whom. A gRPC client gets a status that it understands. The
+// half may be gone afterwards. The caller holds mu.
+func (c *conn) refuse(w *work, h *half, no refusal) {
+	x := &h.call
+	x.waiting, x.reason = false, no.reason
+	x.forget()
+	where := "the mesh"
+	if x.route != nil {
+		where = x.route.Port.Service.Name + "." + x.route.Port.Service.Namespace
+	}
+	c.engine.config.Log.Debug().Str("reason", string(no.reason)).Str("service", where).Stringer("client", c.client.address).Msg(no.what)
+	if !h.remoteEnd {
+		h.thenReset = true
+	}
+	if x.grpc {
+		x.status = http.StatusOK
+		c.head(w, h, fields(
+			":status", "200", "content-type", "application/grpc", "grpc-status", grpcUnavailable,
+			"grpc-message", grpcEscape("weft: "+where+": "+no.what), "weft-reason", string(no.reason),
+		), true)
+		return
+	}
+	if x.status = no.status; x.status == 0 {
+		x.status = statusFor(no.reason)
+	}
+	body := "weft: " + where + ": " + no.what + " (" + string(no.reason) + ")\n"
+	c.head(w, h, fields(
+		":status", strconv.Itoa(x.status), "content-type", "text/plain; charset=utf-8", "content-length", strconv.Itoa(len(body)),
+		"x-content-type-options", "nosniff", "weft-reason", string(no.reason),
+	), x.headMethod)
+	if !x.headMethod {
+		c.send(w, h, []byte(body), true)
+	}
+}
+
+// fields builds a header block of names and values.
+func fields(pairs ...string) (block []byte) {
+	for i := 0; i < len(pairs); i += 2 {
+		block = hpack.AppendField(block, []byte(pairs[i]), []byte(pairs[i+1]))
+	}
+	return block
+}
+
+// grpcEscape writes a grpc-message: printable ASCII but the percent sign as it
+// is, other bytes as %XX (gRPC over HTTP/2, "Responses").
+func grpcEscape(s string) string {
+	const digits = "0123456789ABCDEF"
+	var b []byte
+	for i := range len(s) {
+		if c := s[i]; c >= ' ' && c <= '~' && c != '%' {
+			b = append(b, c)
+		} else {
+			b = append(b, '%', digits[c>>4], digits[c&15])
+		}
+	}
+	return string(b)
+}

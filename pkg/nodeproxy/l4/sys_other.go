@@ -1,0 +1,24 @@
+//go:build !linux
+
+package l4
+
+import "syscall"
+
+func read(fd uintptr, b []byte) (int, error) {
+	n, err := syscall.Read(int(fd), b)
+	return max(n, 0), err
+}
+
+func write(fd uintptr, b []byte) (int, error) {
+	n, err := syscall.Write(int(fd), b)
+	return max(n, 0), err
+}
+
+// pipe is never open: only Linux splices.
+type pipe struct{}
+
+func (*pipe) isOpen() bool                    { return false }
+func (*pipe) open() bool                      { return false }
+func (*pipe) close()                          {}
+func (*pipe) fill(uintptr) (int, error)       { return 0, syscall.ENOSYS }
+func (*pipe) empty(uintptr, int) (int, error) { return 0, syscall.ENOSYS }
