@@ -2,12 +2,12 @@ package conformance
 
 import (
 	"context"
-	"net"
 	"net/netip"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/weft-mesh/weft/internal/freeport"
 	"github.com/weft-mesh/weft/pkg/mesh"
 	"github.com/weft-mesh/weft/pkg/nodeproxy"
 	"github.com/weft-mesh/weft/pkg/route"
@@ -18,16 +18,14 @@ import (
 // speaks HTTP/2, and returns where it listens.
 func proxyTo(t *testing.T, endpoint string) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	at, err := freeport.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := l.Addr().String()
-	_ = l.Close()
 	in, name, serving := mesh.NewInputs(), mesh.Name{Namespace: "shop", Name: "orders"}, netip.MustParseAddrPort(endpoint)
 	ref := mesh.Ref{APIVersion: "v1", Kind: "Service", Namespace: "shop", Name: "orders"}
 	in.Services[name] = mesh.ServiceInput{Ref: ref, Ports: []mesh.ServicePort{{Number: 80, AppProtocol: "kubernetes.io/h2c"}}}
-	in.Frontends[name] = mesh.Frontend{Ports: []mesh.FrontendPort{{Number: 80, Listen: netip.MustParseAddrPort(at)}}}
+	in.Frontends[name] = mesh.Frontend{Ports: []mesh.FrontendPort{{Number: 80, Listen: at}}}
 	in.Slices[name] = mesh.SliceInput{
 		Service: name, Ports: []mesh.SlicePort{{Number: serving.Port()}},
 		Endpoints: []mesh.SliceEndpoint{{Address: serving.Addr(), Ready: true, Serving: true}},
@@ -42,5 +40,5 @@ func proxyTo(t *testing.T, endpoint string) string {
 		defer cancel()
 		_ = proxy.Drain(ctx)
 	})
-	return at
+	return at.String()
 }

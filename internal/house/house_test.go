@@ -53,7 +53,9 @@ var imports = map[string][]string{
 	"pkg/nodeproxy/upstream":    {"./pkg/mesh", "./pkg/route"},
 	// Flags, environment and files are paerser's.
 	"internal/config": {"github.com/traefik/paerser", "sigs.k8s.io/yaml"},
-	"internal/house":  {},
+	// Tests of any package ask for addresses.
+	"internal/freeport": {},
+	"internal/house":    {},
 	// The image is made of bytes.
 	"internal/image":       {},
 	"internal/image/build": {"./internal/image"},

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rs/zerolog"
+	"github.com/weft-mesh/weft/internal/freeport"
 	"github.com/weft-mesh/weft/pkg/control"
 	"github.com/weft-mesh/weft/pkg/mesh"
 	"github.com/weft-mesh/weft/pkg/node"
@@ -114,12 +115,11 @@ func echo(listen netip.AddrPort, at net.Addr, synced bool) mesh.Change {
 // free is a port of the loopback that was free a moment ago.
 func free(t *testing.T) netip.AddrPort {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	at, err := freeport.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).AddrPort()
+	return at
 }
 
 func TestReadyFromTheFirstFullPictureUntilToldToStop(t *testing.T) {

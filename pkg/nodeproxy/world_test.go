@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/weft-mesh/weft/internal/freeport"
 	"github.com/weft-mesh/weft/pkg/mesh"
 	"github.com/weft-mesh/weft/pkg/nodeproxy"
 	"github.com/weft-mesh/weft/pkg/route"
@@ -143,12 +144,11 @@ func (w *world) count(name string, labels map[string]string) (sum float64) {
 
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	at, err := freeport.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return at.String()
 }
 
 // eventually waits until a condition holds.

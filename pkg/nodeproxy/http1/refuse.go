@@ -7,22 +7,6 @@ import (
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 )
 
-// statusClientGone is what a request is counted as whose client left; nobody
-// is there to see it.
-const statusClientGone = 499
-
-func statusOf(reason upstream.Reason) int {
-	switch reason {
-	case upstream.UpstreamReset, upstream.UpstreamMalformed:
-		return http.StatusBadGateway
-	case upstream.UpstreamTimeout:
-		return http.StatusGatewayTimeout
-	case upstream.Internal:
-		return http.StatusInternalServerError
-	}
-	return http.StatusServiceUnavailable
-}
-
 // refusal is an answer of the proxy itself.
 type refusal struct {
 	reason upstream.Reason
@@ -35,7 +19,7 @@ type refusal struct {
 // what happened to whom. It returns true where the connection ends with it.
 func (c *conn) refuse(x *exchange, r refusal) (over bool) {
 	if r.status == 0 {
-		r.status = statusOf(r.reason)
+		r.status = r.reason.Status()
 	}
 	where := "the mesh"
 	if x.route != nil {

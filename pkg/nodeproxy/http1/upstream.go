@@ -217,7 +217,7 @@ func (c *conn) settle(x *exchange) bool {
 		return false
 	case gone:
 		c.leave(x)
-		c.count(x, statusClientGone, upstream.ClientGone)
+		c.count(x, upstream.StatusClientGone, upstream.ClientGone)
 		return false
 	}
 	c.leave(x)

@@ -61,7 +61,7 @@ func (k *counter) count(c *conn, x *call, now time.Time) {
 	}
 	code := x.status
 	if x.reason == upstream.ClientGone {
-		code = statusClientGone
+		code = upstream.StatusClientGone
 	}
 	k.of(c, x).Count(code, now.Sub(x.started))
 }

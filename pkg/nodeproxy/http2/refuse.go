@@ -8,10 +8,6 @@ import (
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 )
 
-// statusClientGone is what a request is counted as whose client left; nobody
-// is there to see it.
-const statusClientGone = 499
-
 // grpcUnavailable is gRPC's status UNAVAILABLE.
 const grpcUnavailable = "14"
 
@@ -28,22 +24,6 @@ func tooLarge(m *message) refusal {
 		return refusal{upstream.BadRequest, "the request target is too long", http.StatusRequestURITooLong}
 	}
 	return refusal{upstream.BadRequest, "the request has more than 128 fields or 64 KiB of them", http.StatusRequestHeaderFieldsTooLarge}
-}
-
-func statusFor(reason upstream.Reason) int {
-	switch reason {
-	case upstream.UpstreamReset, upstream.UpstreamMalformed:
-		return http.StatusBadGateway
-	case upstream.UpstreamTimeout:
-		return http.StatusGatewayTimeout
-	case upstream.BadRequest:
-		return http.StatusBadRequest
-	case upstream.MethodRefused:
-		return http.StatusMethodNotAllowed
-	case upstream.Internal:
-		return http.StatusInternalServerError
-	}
-	return http.StatusServiceUnavailable
 }
 
 // refuse answers instead of an endpoint: status, reason and a line that says
@@ -70,7 +50,7 @@ func (c *conn) refuse(w *work, h *half, no refusal) {
 		return
 	}
 	if x.status = no.status; x.status == 0 {
-		x.status = statusFor(no.reason)
+		x.status = no.reason.Status()
 	}
 	body := "weft: " + where + ": " + no.what + " (" + string(no.reason) + ")\n"
 	c.head(w, h, fields(

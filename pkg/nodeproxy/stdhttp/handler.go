@@ -123,7 +123,7 @@ func (x *exchange) count(aborted bool) {
 	}
 	code := x.out.status
 	if x.reason == upstream.ClientGone {
-		code = statusClientGone
+		code = upstream.StatusClientGone
 	}
 	metrics.Request(x.label(), protocolOf(x.in), code, time.Since(x.started))
 }

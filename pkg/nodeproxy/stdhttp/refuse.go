@@ -11,30 +11,8 @@ import (
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 )
 
-// statusClientGone is what a request is counted as whose client left; nobody
-// is there to see it.
-const statusClientGone = 499
-
 // grpcUnavailable is gRPC's status UNAVAILABLE.
 const grpcUnavailable = "14"
-
-func statusOf(reason upstream.Reason) int {
-	switch reason {
-	case upstream.UpstreamReset, upstream.UpstreamMalformed:
-		return http.StatusBadGateway
-	case upstream.UpstreamTimeout:
-		return http.StatusGatewayTimeout
-	case upstream.BadRequest:
-		return http.StatusBadRequest
-	case upstream.MethodRefused:
-		return http.StatusMethodNotAllowed
-	case upstream.ClientGone:
-		return statusClientGone
-	case upstream.Internal:
-		return http.StatusInternalServerError
-	}
-	return http.StatusServiceUnavailable
-}
 
 // broken answers a request that got no answer from an endpoint.
 func broken(_ http.ResponseWriter, r *http.Request, err error) {
@@ -108,7 +86,7 @@ func (x *exchange) refuse(reason upstream.Reason, what string) {
 	}
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
-	x.out.WriteHeader(statusOf(reason))
+	x.out.WriteHeader(reason.Status())
 	_, _ = io.WriteString(x.out, "weft: "+where+": "+what+" ("+string(reason)+")\n")
 }
 

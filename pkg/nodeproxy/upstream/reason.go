@@ -1,5 +1,7 @@
 package upstream
 
+import "net/http"
+
 // Reason says why a call was refused. It is one stable word, the same in the
 // header weft-reason, in the metric and in the log.
 type Reason string
@@ -18,3 +20,26 @@ const (
 	MethodRefused     Reason = "method-refused"     // CONNECT and TRACE are not proxied
 	Internal          Reason = "internal"           // a fault of the proxy itself
 )
+
+// StatusClientGone is what a request is counted as whose client left; nobody
+// is there to see it.
+const StatusClientGone = 499
+
+// Status is the HTTP status of a refusal for the reason.
+func (r Reason) Status() int {
+	switch r {
+	case UpstreamReset, UpstreamMalformed:
+		return http.StatusBadGateway
+	case UpstreamTimeout:
+		return http.StatusGatewayTimeout
+	case BadRequest:
+		return http.StatusBadRequest
+	case MethodRefused:
+		return http.StatusMethodNotAllowed
+	case ClientGone:
+		return StatusClientGone
+	case Internal:
+		return http.StatusInternalServerError
+	}
+	return http.StatusServiceUnavailable
+}
