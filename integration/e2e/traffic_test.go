@@ -72,14 +72,18 @@ func testPortsAndProtocols(c *cluster) {
 				c.Error(err)
 			}
 		}
+		// A pod whose first answer was slow is passed over until that is forgotten.
 		pods := map[string]bool{}
-		results, _ := a.get("http://echo.default.mesh", 60)
-		for _, r := range results {
-			pods[r.Echo.Pod] = true
-		}
-		if len(pods) != 3 {
-			c.Errorf("60 calls reached %d pods; want all 3, on both nodes", len(pods))
-		}
+		c.eventually(time.Minute, func() error {
+			results, err := a.get("http://echo.default.mesh", 20)
+			for _, r := range results {
+				pods[r.Echo.Pod] = true
+			}
+			if err == nil && len(pods) != 3 {
+				err = fmt.Errorf("calls reached %d pods; want all 3, on both nodes", len(pods))
+			}
+			return err
+		})
 		for path, query := range map[string]url.Values{
 			"/tcp":  {"address": {"echo.default.mesh:7070"}},
 			"/udp":  {"address": {"echo.default.mesh:7071"}},
