@@ -84,8 +84,13 @@ func TestAdmin(t *testing.T) {
 	if version, err := call(p.transport()); err != nil {
 		t.Errorf("%s %v", version, err)
 	}
-	_, metrics := p.get("/metrics")
-	for _, want := range []string{"weft_table_generation 1\n", "weft_table_age_seconds ", "weft_build_seconds ", "weft_requests_total{", "go_goroutines "} {
+	// A request is counted when its answer is out, which may be after it was read.
+	var metrics string
+	await(t, "the request is counted", func() bool {
+		_, metrics = p.get("/metrics")
+		return strings.Contains(metrics, "weft_requests_total{")
+	})
+	for _, want := range []string{"weft_table_generation 1\n", "weft_table_age_seconds ", "weft_build_seconds ", "go_goroutines "} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("/metrics lacks %q", want)
 		}

@@ -95,9 +95,9 @@ func TestGRPCStreaming(t *testing.T) {
 		if tr := s.Trailer(); len(tr["seen-by"]) != 1 || tr["raw-bin"][0] != "\x00\xff" {
 			t.Errorf("protocol %q: trailers %v", protocol, tr)
 		}
-		if n := w.count("weft_requests_total", map[string]string{"request_protocol": "grpc", "response_code": "200"}); n != 1 {
-			t.Errorf("protocol %q: %v gRPC requests are counted", protocol, n)
-		}
+		eventually(t, "protocol "+protocol+": one gRPC request is counted", func() bool {
+			return w.count("weft_requests_total", map[string]string{"request_protocol": "grpc", "response_code": "200"}) == 1
+		})
 	})
 }
 
