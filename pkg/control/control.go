@@ -97,7 +97,7 @@ func (l *Loop) own(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case change := <-l.changes:
-			waiting -= l.take(in, change)
+			waiting -= take(in, change)
 			taken += 1 + l.settle(ctx, in, &waiting)
 		}
 		if waiting == 0 && ctx.Err() == nil {
@@ -107,7 +107,7 @@ func (l *Loop) own(ctx context.Context) {
 }
 
 // take applies a change and returns how many sources it completes: 0 or 1.
-func (l *Loop) take(in *mesh.Inputs, change mesh.Change) int {
+func take(in *mesh.Inputs, change mesh.Change) int {
 	if change.Apply != nil {
 		change.Apply(in)
 	}
@@ -126,7 +126,7 @@ func (l *Loop) settle(ctx context.Context, in *mesh.Inputs, waiting *int) (taken
 	for {
 		select {
 		case change := <-l.changes:
-			*waiting -= l.take(in, change)
+			*waiting -= take(in, change)
 			taken++
 			quiet.Reset(l.config.Quiet)
 		case <-quiet.C:

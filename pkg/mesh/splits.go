@@ -111,7 +111,7 @@ func (b *builder) route(root Name, split *SplitInput, port *ServicePort) *Route 
 		}
 	}
 	switch {
-	case written == 0 && len(split.Backends) > 0:
+	case written == 0:
 		b.problem(split.Ref, AllWeightsZero, "every backend has weight 0; calls of %s port %d are refused with 503", root, port.Number)
 		r.Backends = r.Backends[:0]
 	case usable == 0:
