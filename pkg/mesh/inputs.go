@@ -14,6 +14,14 @@ type Inputs struct {
 	Endpoints map[Name]SliceInput // the subsets of the old Endpoints objects, by names of their own; used where a Service has no slice
 	Pods      map[Name]PodInput
 	Splits    map[Name]SplitInput
+	// RouteGroups, TCPRoutes and UDPRoutes say which calls are meant; Targets
+	// who may make them; Bindings who that is.
+	RouteGroups map[Name]RouteGroupInput
+	TCPRoutes   map[Name]PortRouteInput
+	UDPRoutes   map[Name]PortRouteInput
+	Targets     map[Name]TargetInput
+	Bindings    map[Name]BindingInput
+	Namespaces  map[string]NamespaceInput
 	// Frontends say where each meshed Service is reached, by the Service's name.
 	Frontends map[Name]Frontend
 	// Problems of objects that could not be read at all, by object.
@@ -23,13 +31,19 @@ type Inputs struct {
 // NewInputs returns Inputs with empty maps.
 func NewInputs() *Inputs {
 	return &Inputs{
-		Services:  map[Name]ServiceInput{},
-		Slices:    map[Name]SliceInput{},
-		Endpoints: map[Name]SliceInput{},
-		Pods:      map[Name]PodInput{},
-		Splits:    map[Name]SplitInput{},
-		Frontends: map[Name]Frontend{},
-		Problems:  map[Ref]Problem{},
+		Services:    map[Name]ServiceInput{},
+		Slices:      map[Name]SliceInput{},
+		Endpoints:   map[Name]SliceInput{},
+		Pods:        map[Name]PodInput{},
+		Splits:      map[Name]SplitInput{},
+		RouteGroups: map[Name]RouteGroupInput{},
+		TCPRoutes:   map[Name]PortRouteInput{},
+		UDPRoutes:   map[Name]PortRouteInput{},
+		Targets:     map[Name]TargetInput{},
+		Bindings:    map[Name]BindingInput{},
+		Namespaces:  map[string]NamespaceInput{},
+		Frontends:   map[Name]Frontend{},
+		Problems:    map[Ref]Problem{},
 	}
 }
 
@@ -96,6 +110,7 @@ type SliceEndpoint struct {
 type PodInput struct {
 	IPs            []netip.Addr
 	ServiceAccount string
+	Labels         map[string]string
 	Node           string
 	OwnerKind      string // Deployment, StatefulSet, …; Pod where nothing owns it
 	OwnerName      string
