@@ -20,10 +20,14 @@ var imports = map[string][]string{
 	"pkg/route": {"./pkg/mesh"},
 	// The owner of the inputs knows neither Kubernetes nor the data plane.
 	"pkg/control": {"./pkg/mesh", "./pkg/route", "golang.org/x/sync"},
+	// What traffic policies mean needs no I/O; oxy measures and counts, an LRU bounds.
+	"pkg/policy": {"github.com/vulcand/oxy/v2", "github.com/hashicorp/golang-lru/v2"},
+	// Annotations are decoded by paerser, and judged by what they mean.
+	"pkg/annotations": {"./pkg/mesh", "./pkg/policy", "github.com/traefik/paerser"},
 	// SMI objects are decoded from unstructured ones.
 	"pkg/smi": {"./pkg/mesh", "k8s.io/apimachinery"},
 	// The edge to Kubernetes: client-go stops here.
-	"pkg/kube": {"./pkg/mesh", "./pkg/smi", "k8s.io/client-go", "k8s.io/klog/v2", "k8s.io/api", "k8s.io/apimachinery", "sigs.k8s.io/yaml", "github.com/rs/zerolog", "golang.org/x/sync"},
+	"pkg/kube": {"./pkg/annotations", "./pkg/mesh", "./pkg/smi", "k8s.io/client-go", "k8s.io/klog/v2", "k8s.io/api", "k8s.io/apimachinery", "sigs.k8s.io/yaml", "github.com/rs/zerolog", "golang.org/x/sync"},
 	// Writing shadow Services needs the API server, nothing of the data plane.
 	"pkg/shadow": {"./pkg/mesh", "k8s.io/client-go", "k8s.io/api", "k8s.io/apimachinery", "github.com/rs/zerolog", "golang.org/x/sync"},
 	// The Corefile is text in, text out.
@@ -48,9 +52,9 @@ var imports = map[string][]string{
 	"pkg/nodeproxy/l4":         {"./pkg/mesh", "./pkg/route", "./pkg/telemetry", "./pkg/nodeproxy/upstream", "github.com/rs/zerolog"},
 	"pkg/nodeproxy/stdhttp":    {"./pkg/mesh", "./pkg/route", "./pkg/telemetry", "./pkg/nodeproxy/upstream", "github.com/rs/zerolog", "golang.org/x/net/http/httpguts"},
 	// The engine rests on the standard library, down to its own HPACK.
-	"pkg/nodeproxy/http2":       {"./pkg/nodeproxy/http2/hpack", "./pkg/telemetry", "./pkg/nodeproxy/upstream", "github.com/rs/zerolog"},
+	"pkg/nodeproxy/http2":       {"./pkg/nodeproxy/http2/hpack", "./pkg/telemetry", "./pkg/nodeproxy/upstream", "./pkg/policy", "github.com/rs/zerolog"},
 	"pkg/nodeproxy/http2/hpack": {},
-	"pkg/nodeproxy/upstream":    {"./pkg/mesh", "./pkg/route"},
+	"pkg/nodeproxy/upstream":    {"./pkg/mesh", "./pkg/route", "./pkg/policy"},
 	// Flags, environment and files are paerser's.
 	"internal/config": {"github.com/traefik/paerser", "sigs.k8s.io/yaml"},
 	// Tests of any package ask for addresses.

@@ -5,8 +5,8 @@ package kube
 import (
 	"fmt"
 	"net/netip"
-	"strings"
 
+	"github.com/weft-mesh/weft/pkg/annotations"
 	"github.com/weft-mesh/weft/pkg/mesh"
 	"github.com/weft-mesh/weft/pkg/smi"
 	corev1 "k8s.io/api/core/v1"
@@ -15,9 +15,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
-
-// annotationPrefix is that of the annotations that Weft reads.
-const annotationPrefix = "weft.mesh/"
 
 // trimmer reads objects into pieces. It has one owner.
 type trimmer struct {
@@ -74,17 +71,10 @@ func (t *trimmer) service(ref mesh.Ref, s *corev1.Service) (piece, error) {
 		return nil, nil
 	}
 	input := mesh.ServiceInput{
-		Ref:      ref,
-		External: s.Spec.Type == corev1.ServiceTypeExternalName,
-		Affinity: s.Spec.SessionAffinity == corev1.ServiceAffinityClientIP,
-	}
-	for name, value := range s.Annotations {
-		if strings.HasPrefix(name, annotationPrefix) {
-			if input.Annotations == nil {
-				input.Annotations = map[string]string{}
-			}
-			input.Annotations[name] = value
-		}
+		Ref:         ref,
+		External:    s.Spec.Type == corev1.ServiceTypeExternalName,
+		Affinity:    s.Spec.SessionAffinity == corev1.ServiceAffinityClientIP,
+		Annotations: annotations.Own(s.Annotations), Policies: annotations.Policies(ref, s.Annotations),
 	}
 	for i := range s.Spec.Ports {
 		port, err := t.servicePort(&s.Spec.Ports[i])

@@ -26,6 +26,9 @@ func Build(in *Inputs) *Mesh {
 		services = append(services, b.service(name, &input, &frontend))
 	}
 	b.splits()
+	for _, namespace := range in.Namespaces {
+		b.problems = append(b.problems, namespace.Policies.Problems...)
+	}
 	for _, p := range in.Problems {
 		b.problems = append(b.problems, p)
 	}
@@ -60,6 +63,7 @@ func (b *builder) judge(s *ServiceInput) {
 			b.problem(s.Ref, BadAnnotation, "%s is %q; it takes http, http2, grpc, tcp or detect; the protocol is detected instead", AnnotationProtocol, value)
 		}
 	}
+	b.judgePolicies(s)
 	for _, port := range s.Ports {
 		if port.Unsupported {
 			b.problem(s.Ref, UnsupportedProtocol, "port %d is neither TCP nor UDP and has no mesh port", port.Number)
@@ -80,7 +84,7 @@ func (b *builder) service(name Name, input *ServiceInput, frontend *Frontend) *S
 		port := &Port{
 			Name: from.Name, Number: from.Number, Transport: from.Transport,
 			Protocol: protocolOf(input, from), Listen: frontend.Ports[at].Listen,
-			Affinity: input.Affinity, Endpoints: b.endpoints(name, from),
+			Affinity: input.Affinity, Endpoints: b.endpoints(name, from), Policy: b.policy(input, from),
 		}
 		s.Ports = append(s.Ports, port)
 		b.ports[portKey{name, from.Number, from.Transport}] = port

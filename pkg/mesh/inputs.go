@@ -64,6 +64,8 @@ type ServiceInput struct {
 	External bool // type ExternalName: not meshed
 	// Annotations of the weft.mesh/ prefix only.
 	Annotations map[string]string
+	// Policies are what its annotations say, decoded by package annotations.
+	Policies Policies
 	// Affinity is sessionAffinity: ClientIP.
 	Affinity bool
 }

@@ -7,6 +7,8 @@ type NamespaceInput struct {
 	Ref Ref
 	// Annotations of the weft.mesh/ prefix only.
 	Annotations map[string]string
+	// Policies are the defaults for the Services in it.
+	Policies Policies
 }
 
 // RouteGroupInput is an HTTPRouteGroup of any version, decoded by package smi.

@@ -34,6 +34,8 @@ type Port struct {
 	// Endpoints are the Service's own: the ready ones or, when there are none,
 	// the terminating ones that still serve. By address.
 	Endpoints []Endpoint `json:"endpoints"`
+	// Policy is what is done for its calls; nil where nothing is configured.
+	Policy *Policy `json:"policy,omitempty"`
 	// Route is the split that stands on the Service, nil for none.
 	Route *Route `json:"route,omitempty"`
 }

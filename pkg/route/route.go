@@ -35,6 +35,8 @@ type Port struct {
 	Listen    netip.AddrPort
 	// Affinity keeps a client address on one endpoint of a cluster.
 	Affinity bool
+	// Policy is what is done for its calls; nil where nothing is configured.
+	Policy *mesh.Policy
 	// Rule is what every call of the port follows.
 	Rule *Rule
 }
@@ -112,7 +114,7 @@ func (t *Table) Workload(ip netip.Addr) *mesh.Workload { return t.workloads[ip.U
 func compilePort(service mesh.Name, p *mesh.Port) *Port {
 	out := &Port{
 		Service: service, Number: p.Number, Transport: p.Transport,
-		Protocol: p.Protocol, Listen: p.Listen, Affinity: p.Affinity,
+		Protocol: p.Protocol, Listen: p.Listen, Affinity: p.Affinity, Policy: p.Policy,
 	}
 	key := service.String() + ":" + strconv.Itoa(int(p.Number)) + "/" + p.Transport.String()
 	if p.Route == nil {

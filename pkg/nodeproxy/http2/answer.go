@@ -1,6 +1,11 @@
 package http2
 
-import "github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
+import (
+	"time"
+
+	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
+	"github.com/weft-mesh/weft/pkg/policy"
+)
 
 // origin names the half of an endpoint's connection that something came from.
 type origin struct {
@@ -27,12 +32,16 @@ func (c *conn) answerHead(w *work, id uint32, by origin, end bool) {
 	if h == nil {
 		return
 	}
-	h.call.forget()
 	if m.status >= 200 {
 		h.call.try.Answered()
-		h.call.status = m.status
+		if c.retry(w, h, policy.Outcome{Kind: policy.Answered, Status: m.status, GRPC: m.grpcStatus}) {
+			return
+		}
+		h.call.status, h.call.tryUntil = m.status, time.Time{}
 		h.call.grpc = h.call.grpc || m.grpc
+		h.call.grpcStatus = m.grpcStatus
 	}
+	h.call.forget()
 	c.head(w, h, m.block, end)
 }
 
@@ -50,6 +59,7 @@ func (c *conn) answerTail(w *work, id uint32, by origin) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if h := c.answering(id, by); h != nil {
+		h.call.grpcStatus = by.conn.message.grpcStatus
 		c.tail(w, h, by.conn.message.block)
 	}
 }
@@ -62,6 +72,14 @@ type loss struct {
 	code        errorCode
 	unprocessed bool            // the endpoint did not begin with it
 	reason      upstream.Reason // empty means UpstreamReset
+}
+
+// outcome is what the loss says of a try.
+func (l *loss) outcome() policy.Outcome {
+	if l.unprocessed {
+		return policy.Outcome{Kind: policy.Refused}
+	}
+	return policy.Outcome{Kind: policy.Reset}
 }
 
 // lost takes the loss of the endpoint's side. What was not processed is sent
@@ -85,6 +103,7 @@ func (c *conn) lost(w *work, l loss) {
 		c.drop(w, h, brokenBy(l.code))
 	case l.unprocessed && x.keep && x.tries < mostTries:
 		c.again(w, h)
+	case c.retry(w, h, l.outcome()):
 	default:
 		c.refuse(w, h, refusal{reason: reasonOr(l.reason), what: "the endpoint broke off before its answer"})
 	}

@@ -132,7 +132,9 @@ type half struct {
 	leftSince  time.Time
 	owed       int // what was sent but not yet credited to the peer half
 
-	call call // of a client's half
+	call     call        // of a client's half
+	refunded int         // what the client was given back of it
+	alarm    *time.Timer // of what a policy waits for; kept with the half
 }
 
 // newConn returns a connection of either kind; its first bytes are already to
@@ -206,7 +208,7 @@ func (c *conn) remove(w *work, h *half) {
 
 // recycle empties a half but for memory of a modest size.
 func (h *half) recycle() {
-	*h = half{pending: modest(h.pending), trailer: modest(h.trailer), call: call{
+	*h = half{pending: modest(h.pending), trailer: modest(h.trailer), alarm: h.alarm, call: call{
 		head: modest(h.call.head), body: modest(h.call.body), trailer: modest(h.call.trailer),
 	}}
 }

@@ -39,6 +39,12 @@ type call struct {
 	status     int // of the answer's head; 0 before it
 	reason     upstream.Reason
 	started    time.Time
+	grpcStatus int // what the answer said; -1 for nothing
+
+	policy     upstream.Call
+	dispatched time.Time // when its last try began
+	tryUntil   time.Time // until when the answer to it must begin; zero for never
+	resumeAt   time.Time // when what is held back goes on; zero for nothing
 
 	snapshot *upstream.Snapshot // the one that decides it, for life
 	route    *upstream.Route
@@ -130,12 +136,12 @@ func (c *conn) open(w *work, f frame) error {
 	h := c.take(f.stream)
 	h.remoteEnd, h.length = end, m.length
 	x := &h.call
-	x.started, x.grpc, x.headMethod = w.now, m.grpc, m.method == headMethod
-	if no := c.decide(x, m); no.reason != "" {
+	x.started, x.grpc, x.headMethod, x.grpcStatus = w.now, m.grpc, m.method == headMethod, -1
+	if no := c.decide(w, x, m); no.reason != "" {
 		c.refuse(w, h, no)
 	} else {
 		x.head, x.keep, x.waiting = append(x.head, m.block...), true, true
-		c.dispatch(w, h)
+		c.start(w, h)
 	}
 	if c.engine.draining.Load() {
 		c.sayGoodbye(w)
@@ -144,7 +150,7 @@ func (c *conn) open(w *work, f frame) error {
 }
 
 // decide finds out what becomes of a request, up to its first endpoint.
-func (c *conn) decide(x *call, m *message) refusal {
+func (c *conn) decide(w *work, x *call, m *message) refusal {
 	x.snapshot = c.engine.config.Current()
 	if x.snapshot != c.client.snapshot {
 		c.client.snapshot, c.client.route = x.snapshot, x.snapshot.Route(c.client.at)
@@ -160,6 +166,9 @@ func (c *conn) decide(x *call, m *message) refusal {
 	case m.refused != "":
 		return refusal{reason: upstream.BadRequest, what: m.refused}
 	}
+	if no := c.admit(w, x, m); no.reason != "" {
+		return no
+	}
 	if x.cluster = x.route.Choose(upstream.Requests); x.cluster == nil {
 		return refusal{reason: upstream.NoBackend, what: "its route has no backend that takes traffic"}
 	}
@@ -173,8 +182,11 @@ func (c *conn) decide(x *call, m *message) refusal {
 // dispatch sends a request to its endpoint, or lets it wait for a connection.
 // The caller holds mu.
 func (c *conn) dispatch(w *work, h *half) {
-	h.call.tries++
-	c.engine.poolOf(h.call.endpoint).dispatch(w, c, h)
+	x := &h.call
+	x.tries++
+	x.dispatched, x.tryUntil = w.now, x.policy.Try(w.now)
+	c.arm(w, h)
+	c.engine.poolOf(x.endpoint).dispatch(w, c, h)
 }
 
 // upload takes a piece of a request's body.
@@ -205,7 +217,7 @@ func (x *call) remember(piece []byte) {
 	if !x.keep {
 		return
 	}
-	if len(x.body)+len(piece) > keptBody {
+	if len(x.body)+len(piece) > x.policy.Keeps(keptBody) {
 		x.forget()
 		return
 	}
@@ -225,7 +237,7 @@ func (c *conn) forward(w *work, h *half, piece []byte) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	p := u.halves[h.peerID]
-	if p != nil && u.send(w, p, piece, h.remoteEnd) {
+	if p != nil && u.send(w, p, piece, h.remoteEnd) && !h.call.policy.Retries() {
 		h.call.forget()
 	}
 }
@@ -244,10 +256,12 @@ func (c *conn) attach(w *work, h *half, u *conn) bool {
 	p := u.take(u.last)
 	u.last += 2
 	p.peer, p.peerID, p.noBody = c, h.id, x.headMethod
+	p.owed = -h.refunded // what is sent once more was given back before
 	h.peer, h.peerID = u, p.id
 	bare := len(x.body) == 0 && !x.hasTrailer
 	u.head(w, p, x.head, h.remoteEnd && bare)
-	if len(x.body) > 0 && u.send(w, p, x.body, h.remoteEnd && !x.hasTrailer) || len(x.body) > keptBody {
+	waits := len(x.body) > 0 && u.send(w, p, x.body, h.remoteEnd && !x.hasTrailer)
+	if waits && !x.policy.Retries() || len(x.body) > x.policy.Keeps(keptBody) {
 		x.keep = false
 	}
 	if x.hasTrailer {
@@ -296,5 +310,7 @@ func (c *conn) finish(w *work, h *half) {
 	if x.reason == "" {
 		c.patience = min(c.patience+1, fullPatience)
 	}
+	c.disarm(h)
+	x.policy.End(w.now, x.outcome())
 	c.client.counter.count(c, x, w.now)
 }

@@ -150,7 +150,7 @@ func (c *conn) look(w *work) {
 // whose connections are all full. The caller holds mu.
 func (c *conn) loseWaiting(w *work) {
 	for _, h := range c.halves {
-		if h.call.waiting && w.now.Sub(h.call.started) > c.engine.config.WaitTimeout {
+		if h.call.waiting && h.call.resumeAt.IsZero() && w.now.Sub(h.call.dispatched) > c.engine.config.WaitTimeout {
 			c.refuse(w, h, refusal{reason: upstream.UpstreamTimeout, what: "its endpoint takes no more requests at once, and none ended in time"})
 		}
 	}

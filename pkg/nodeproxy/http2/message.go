@@ -2,6 +2,8 @@ package http2
 
 import (
 	"bytes"
+	"strconv"
+	"time"
 
 	"github.com/weft-mesh/weft/pkg/nodeproxy/http2/hpack"
 )
@@ -25,11 +27,15 @@ type message struct {
 	tooLarge  bool // the header list is; what is set below may be incomplete
 	tooLong   bool // its :path alone would be
 
-	method  method
-	status  int
-	length  int64 // the content-length; -1 for none
-	grpc    bool
-	refused string // why a well-formed request is not proxied; empty: it is
+	method method
+	status int
+	length int64 // the content-length; -1 for none
+	grpc   bool
+	// idempotent tells that the method may be applied twice (RFC 9110 §9.2.2).
+	idempotent  bool
+	grpcTimeout time.Duration // 0 for none
+	grpcStatus  int           // -1 for none
+	refused     string        // why a well-formed request is not proxied; empty: it is
 
 	decoder   *hpack.Decoder
 	field     hpack.Field
@@ -65,7 +71,7 @@ const (
 // too large are decoded only, for the table's sake. The error is the decoder's.
 func (m *message) read(block []byte, judge func(*message, *hpack.Field)) error {
 	*m = message{
-		block: m.block[:0], length: -1, decoder: m.decoder,
+		block: m.block[:0], length: -1, grpcStatus: -1, decoder: m.decoder,
 		authority: m.authority[:0], forwarded: m.forwarded[:0],
 	}
 	m.decoder.Begin(block)
@@ -162,6 +168,9 @@ func judgeRequestField(m *message, f *hpack.Field) {
 	switch f.Class {
 	case hpack.Ordinary, hpack.Private:
 		m.pass(f)
+		if string(f.Name) == "grpc-timeout" {
+			m.grpcTimeout = grpcTimeout(f.Value)
+		}
 	case hpack.TE:
 		m.pass(f)
 		if string(f.Value) != "trailers" {
@@ -200,12 +209,17 @@ var grpcType = []byte("application/grpc")
 func methodOf(m *message, value []byte) method {
 	switch string(value) {
 	case "HEAD":
+		m.idempotent = true
 		return headMethod
 	case "OPTIONS":
+		m.idempotent = true
 		return optionsMethod
 	case "CONNECT", "TRACE":
 		return notProxied
-	case "GET", "POST", "PUT":
+	case "GET", "PUT", "DELETE":
+		m.idempotent = true
+		return otherMethod
+	case "POST":
 		return otherMethod
 	}
 	if len(value) == 0 {
@@ -306,6 +320,18 @@ func judgeResponse(m *message, f *hpack.Field) {
 	default:
 		m.regular = true
 		m.pass(f)
+		m.noteStatus(f)
+	}
+}
+
+// noteStatus keeps a grpc-status, which an answer's head holds where it has no
+// body, else its trailers.
+func (m *message) noteStatus(f *hpack.Field) {
+	if string(f.Name) != "grpc-status" {
+		return
+	}
+	if code, err := strconv.Atoi(string(f.Value)); err == nil && code >= 0 {
+		m.grpcStatus = code
 	}
 }
 
@@ -332,6 +358,7 @@ func judgeTrailer(m *message, f *hpack.Field) {
 	switch f.Class {
 	case hpack.Ordinary, hpack.ContentType:
 		m.pass(f)
+		m.noteStatus(f)
 	case hpack.Host, hpack.ContentLength, hpack.Private, hpack.ForwardedFor, hpack.Reserved, hpack.TE, hpack.Expect:
 	default:
 		m.malformed = true

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
+	"github.com/weft-mesh/weft/pkg/policy"
 )
 
 // busy is how many streams a connection carries before a further one is made
@@ -175,6 +176,9 @@ func (c *conn) unreachable(w *work, id uint32, p *pool, no refusal) {
 	x := &h.call
 	other := x.try.Next()
 	if other == nil {
+		if c.retry(w, h, policy.Outcome{Kind: policy.ConnectFailed}) {
+			return
+		}
 		c.refuse(w, h, no)
 		return
 	}

@@ -3,27 +3,27 @@ package http2
 import (
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/weft-mesh/weft/pkg/nodeproxy/http2/hpack"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 )
-
-// grpcUnavailable is gRPC's status UNAVAILABLE.
-const grpcUnavailable = "14"
 
 // refusal says why a request is not passed on.
 type refusal struct {
 	reason upstream.Reason
 	what   string
 	status int // 0 means the reason's own
+	// retryAfter is how long the client should wait; 0 says nothing.
+	retryAfter time.Duration
 }
 
 // tooLarge refuses a header list that is over the limits.
 func tooLarge(m *message) refusal {
 	if m.tooLong {
-		return refusal{upstream.BadRequest, "the request target is too long", http.StatusRequestURITooLong}
+		return refusal{reason: upstream.BadRequest, what: "the request target is too long", status: http.StatusRequestURITooLong}
 	}
-	return refusal{upstream.BadRequest, "the request has more than 128 fields or 64 KiB of them", http.StatusRequestHeaderFieldsTooLarge}
+	return refusal{reason: upstream.BadRequest, what: "the request has more than 128 fields or 64 KiB of them", status: http.StatusRequestHeaderFieldsTooLarge}
 }
 
 // refuse answers instead of an endpoint: status, reason and a line that says
@@ -44,7 +44,7 @@ func (c *conn) refuse(w *work, h *half, no refusal) {
 	if x.grpc {
 		x.status = http.StatusOK
 		c.head(w, h, fields(
-			":status", "200", "content-type", "application/grpc", "grpc-status", grpcUnavailable,
+			":status", "200", "content-type", "application/grpc", "grpc-status", strconv.Itoa(no.reason.GRPC(no.status)),
 			"grpc-message", grpcEscape("weft: "+where+": "+no.what), "weft-reason", string(no.reason),
 		), true)
 		return
@@ -53,10 +53,14 @@ func (c *conn) refuse(w *work, h *half, no refusal) {
 		x.status = no.reason.Status()
 	}
 	body := "weft: " + where + ": " + no.what + " (" + string(no.reason) + ")\n"
-	c.head(w, h, fields(
+	block := fields(
 		":status", strconv.Itoa(x.status), "content-type", "text/plain; charset=utf-8", "content-length", strconv.Itoa(len(body)),
 		"x-content-type-options", "nosniff", "weft-reason", string(no.reason),
-	), x.headMethod)
+	)
+	if no.retryAfter > 0 {
+		block = append(block, fields("retry-after", upstream.RetryAfter(no.retryAfter))...)
+	}
+	c.head(w, h, block, x.headMethod)
 	if !x.headMethod {
 		c.send(w, h, []byte(body), true)
 	}

@@ -211,6 +211,7 @@ func (c *conn) refund(w *work, id uint32, n int) {
 	defer c.mu.Unlock()
 	if h := c.halves[id]; h != nil && !h.remoteEnd && !c.dead {
 		h.window += n
+		h.refunded += n
 		out := c.buffer(w)
 		out.b = appendWindowUpdate(out.b, id, n)
 	}

@@ -10,7 +10,7 @@ import (
 
 // Dialer opens TCP connections to endpoints.
 type Dialer struct {
-	// Timeout of one attempt; zero means one second.
+	// Timeout of one attempt, where no policy says another; zero means one second.
 	Timeout time.Duration
 }
 
@@ -39,6 +39,9 @@ func (e *DialError) Reason() Reason {
 // *DialError.
 func (d Dialer) Dial(ctx context.Context, e *Endpoint) (*net.TCPConn, error) {
 	timeout := d.Timeout
+	if said := time.Duration(e.connect.Load()); said > 0 {
+		timeout = said
+	}
 	if timeout == 0 {
 		timeout = time.Second
 	}

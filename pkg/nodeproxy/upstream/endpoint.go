@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"sync/atomic"
 	"time"
+
+	"github.com/weft-mesh/weft/pkg/policy"
 )
 
 // How long an endpoint that refused a connection is passed over while there are
@@ -25,6 +27,8 @@ type Endpoint struct {
 	failures atomic.Int32 // connection attempts that failed in a row
 	rest     atomic.Int64 // Unix nanoseconds until which it is passed over
 	gone     atomic.Bool
+	health   policy.Health
+	connect  atomic.Int64 // how long an attempt to connect may take, in nanoseconds; 0 says nothing
 }
 
 func newEndpoint(address netip.AddrPort, epoch time.Time) *Endpoint {
@@ -46,7 +50,7 @@ func (e *Endpoint) Gone() bool { return e.gone.Load() }
 func (e *Endpoint) connected() {
 	if e.failures.Load() != 0 {
 		e.failures.Store(0)
-		e.rest.Store(0)
+		e.rest.Store(e.health.Until())
 	}
 }
 
@@ -54,7 +58,7 @@ func (e *Endpoint) connected() {
 func (e *Endpoint) Failed() {
 	n := min(e.failures.Add(1)-1, 10)
 	rest := min(shortestRest<<n, longestRest)
-	e.rest.Store(time.Now().Add(rest).UnixNano())
+	e.rest.Store(max(time.Now().Add(rest).UnixNano(), e.health.Until()))
 }
 
 // resting tells whether the endpoint failed a short while ago.

@@ -1,6 +1,12 @@
 package upstream
 
-import "net/http"
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/weft-mesh/weft/pkg/policy"
+)
 
 // Reason says why a call was refused. It is one stable word, the same in the
 // header weft-reason, in the metric and in the log.
@@ -18,6 +24,11 @@ const (
 	ClientGone        Reason = "client-gone"        // the client left before its answer was complete
 	BadRequest        Reason = "bad-request"        // the request is malformed
 	MethodRefused     Reason = "method-refused"     // CONNECT and TRACE are not proxied
+	Timeout           Reason = "timeout"            // the request took longer than it may
+	RateLimited       Reason = "rate-limited"       // its caller has made too many
+	CircuitOpen       Reason = "circuit-open"       // the Service's circuit breaker lets none through
+	Overloaded        Reason = "overloaded"         // as many as may be under way are
+	Fault             Reason = "fault"              // a fault that was asked for
 	Internal          Reason = "internal"           // a fault of the proxy itself
 )
 
@@ -30,8 +41,10 @@ func (r Reason) Status() int {
 	switch r {
 	case UpstreamReset, UpstreamMalformed:
 		return http.StatusBadGateway
-	case UpstreamTimeout:
+	case UpstreamTimeout, Timeout:
 		return http.StatusGatewayTimeout
+	case RateLimited:
+		return http.StatusTooManyRequests
 	case BadRequest:
 		return http.StatusBadRequest
 	case MethodRefused:
@@ -42,4 +55,24 @@ func (r Reason) Status() int {
 		return http.StatusInternalServerError
 	}
 	return http.StatusServiceUnavailable
+}
+
+// GRPC is the code of gRPC (of the status codes of its specification) of a
+// refusal for the reason; status is the one that a fault asks for.
+func (r Reason) GRPC(status int) int {
+	switch r {
+	case Timeout:
+		return 4 // DEADLINE_EXCEEDED
+	case RateLimited:
+		return 8 // RESOURCE_EXHAUSTED
+	case Fault:
+		return policy.GRPCOfStatus(status)
+	}
+	return 14 // UNAVAILABLE
+}
+
+// RetryAfter writes the value of a Retry-After header: whole seconds, rounded up
+// (RFC 9110 §10.2.3).
+func RetryAfter(wait time.Duration) string {
+	return strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10)
 }

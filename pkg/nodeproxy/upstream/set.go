@@ -15,6 +15,7 @@ type Set struct {
 	epoch     time.Time  // since when latencies are timed: the first Bind
 	endpoints map[netip.AddrPort]*Endpoint
 	rotations map[string]*rotation
+	policies  map[policyKey]*Policies
 }
 
 // Key is a listening address with its transport.
@@ -31,7 +32,9 @@ type Snapshot struct {
 
 // Route is one port of the Table with its state.
 type Route struct {
-	Port     *route.Port
+	Port *route.Port
+	// Policies are those of the port; nil where nothing is configured.
+	Policies *Policies
 	rotation *rotation
 	clusters []*Cluster // as in Port.Rule.Backends
 }
@@ -41,6 +44,7 @@ type Cluster struct {
 	Service   mesh.Name
 	affinity  bool
 	endpoints []*Endpoint
+	policies  *Policies // of the port that leads to it
 }
 
 // Bind joins a Table with what is known of its endpoints and forgets those that
@@ -53,7 +57,10 @@ func (s *Set) Bind(t *route.Table) (snapshot *Snapshot, gone []*Endpoint) {
 	if s.epoch.IsZero() {
 		s.epoch = time.Now()
 	}
-	b := binder{old: s, endpoints: make(map[netip.AddrPort]*Endpoint, len(s.endpoints)), rotations: make(map[string]*rotation, len(s.rotations))}
+	b := binder{
+		old: s, endpoints: make(map[netip.AddrPort]*Endpoint, len(s.endpoints)), rotations: make(map[string]*rotation, len(s.rotations)),
+		policies: map[policyKey]*Policies{}, connect: map[*Endpoint]time.Duration{},
+	}
 	snapshot = &Snapshot{table: t, routes: make(map[Key]*Route, len(t.Ports()))}
 	for _, p := range t.Ports() {
 		key := Key{Listen: p.Listen, Transport: p.Transport}
@@ -67,7 +74,12 @@ func (s *Set) Bind(t *route.Table) (snapshot *Snapshot, gone []*Endpoint) {
 			gone = append(gone, e)
 		}
 	}
-	s.endpoints, s.rotations = b.endpoints, b.rotations
+	for _, e := range b.endpoints {
+		if said := int64(b.connect[e]); said != e.connect.Load() {
+			e.connect.Store(said)
+		}
+	}
+	s.endpoints, s.rotations, s.policies = b.endpoints, b.rotations, b.policies
 	return snapshot, gone
 }
 
@@ -76,15 +88,18 @@ type binder struct {
 	old       *Set
 	endpoints map[netip.AddrPort]*Endpoint
 	rotations map[string]*rotation
+	policies  map[policyKey]*Policies
+	connect   map[*Endpoint]time.Duration // how long attempts to connect may take
 }
 
 func (b *binder) route(p *route.Port) *Route {
-	r := &Route{Port: p, rotation: b.rotation(p.Rule)}
+	r := &Route{Port: p, rotation: b.rotation(p.Rule), Policies: b.policiesOf(p)}
 	for i := range p.Rule.Backends {
 		from := p.Rule.Backends[i].Cluster
-		c := &Cluster{Service: from.Service, affinity: p.Affinity, endpoints: make([]*Endpoint, len(from.Endpoints))}
+		c := &Cluster{Service: from.Service, affinity: p.Affinity, endpoints: make([]*Endpoint, len(from.Endpoints)), policies: r.Policies}
 		for j := range from.Endpoints {
 			c.endpoints[j] = b.endpoint(from.Endpoints[j].Address)
+			b.limitConnect(c.endpoints[j], p.Policy)
 		}
 		r.clusters = append(r.clusters, c)
 	}

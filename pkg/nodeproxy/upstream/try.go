@@ -40,6 +40,21 @@ func (t *Try) Next() *Endpoint {
 	return t.next(t.now())
 }
 
+// Again is Next for a call that a policy tries more often than that: where each
+// endpoint was tried it begins anew, with the one that was tried last only where
+// there is no other. The cluster has an endpoint.
+func (t *Try) Again() *Endpoint {
+	if e := t.Next(); e != nil {
+		return e
+	}
+	last := t.tried[t.count-1]
+	t.tried, t.count = [mostTries]*Endpoint{}, 0
+	if len(t.cluster.endpoints) > 1 {
+		t.tried[0], t.count = last, 1
+	}
+	return t.next(t.now())
+}
+
 // Answered tells that the endpoint that Next returned last has begun its final
 // answer. It is called at most once for a request, and not for one that nothing
 // answered.
