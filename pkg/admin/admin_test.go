@@ -62,8 +62,8 @@ func TestTableShowsTheLatestSnapshot(t *testing.T) {
 		Name: orders, Addresses: []netip.Addr{netip.MustParseAddr("127.77.0.1")},
 		Ports: []*mesh.Port{{
 			Name: "web", Number: 80, Protocol: mesh.HTTP, Listen: netip.MustParseAddrPort("127.77.0.1:80"), Endpoints: endpoints,
-			Route: &mesh.Route{Origin: mesh.Ref{Kind: "TrafficSplit", Namespace: "shop", Name: "orders"},
-				Backends: []mesh.Backend{{Service: orders, Weight: 1000, Endpoints: endpoints}}},
+			Routes: []*mesh.Route{{Origin: mesh.Ref{Kind: "TrafficSplit", Namespace: "shop", Name: "orders"},
+				Backends: []mesh.Backend{{Service: orders, Weight: 1000, Endpoints: endpoints}}}},
 		}},
 	}}
 	built := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)

@@ -39,6 +39,8 @@ type Snapshot struct {
 // Config of a Loop. Sources is required; every other zero value works.
 type Config struct {
 	Sources []Source
+	// Access is who may call whom where no namespace says otherwise.
+	Access mesh.AccessSettings
 	// Frontends, where set, computes Inputs.Frontends before each build (local
 	// mode). It runs on the loop's goroutine.
 	Frontends func(*mesh.Inputs) map[mesh.Name]mesh.Frontend
@@ -54,6 +56,8 @@ type Loop struct {
 	config  Config
 	changes chan mesh.Change
 	latest  atomic.Pointer[Snapshot]
+	// compiler is of the goroutine that owns the inputs.
+	compiler route.Compiler
 }
 
 // New returns a Loop that waits to be run.
@@ -90,6 +94,7 @@ func (l *Loop) Run(ctx context.Context) error {
 // own is the goroutine that owns the Inputs.
 func (l *Loop) own(ctx context.Context) {
 	in := mesh.NewInputs()
+	in.Access = l.config.Access
 	waiting := len(l.config.Sources)
 	var taken uint64
 	for {
@@ -145,7 +150,7 @@ func (l *Loop) publish(in *mesh.Inputs, taken uint64) {
 		in.Frontends = l.config.Frontends(in)
 	}
 	m := mesh.Build(in)
-	snapshot := &Snapshot{Generation: 1, Changes: taken, Mesh: m, Table: route.Compile(m)}
+	snapshot := &Snapshot{Generation: 1, Changes: taken, Mesh: m, Table: l.compiler.Compile(m)}
 	if last := l.latest.Load(); last != nil {
 		snapshot.Generation = last.Generation + 1
 	}

@@ -220,10 +220,10 @@ func (s *stage) awaitLive(ctx context.Context, percent int) error {
 
 func (s *stage) isLive(percent int) bool {
 	port := s.port()
-	if port == nil || port.Route == nil || len(port.Route.Backends) != 2 {
+	if port == nil || len(port.Routes) != 1 || len(port.Routes[0].Backends) != 2 {
 		return false
 	}
-	to := port.Route.Backends[1] // by name: orders-v2
+	to := port.Routes[0].Backends[1] // by name: orders-v2
 	return to.Service.Name == canary && to.Weight == 1000*int64(percent)
 }
 

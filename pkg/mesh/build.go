@@ -13,6 +13,9 @@ import (
 // came, and the Mesh shares nothing with them that anyone edits.
 func Build(in *Inputs) *Mesh {
 	b := &builder{in: in, ports: map[portKey]*Port{}}
+	b.indexModes()
+	b.indexBindings()
+	b.indexGroups()
 	b.indexWorkloads()
 	b.indexSlices()
 	services := make([]*Service, 0, len(in.Frontends))
@@ -29,10 +32,11 @@ func Build(in *Inputs) *Mesh {
 	for _, namespace := range in.Namespaces {
 		b.problems = append(b.problems, namespace.Policies.Problems...)
 	}
+	access := Access{Trusted: slices.Clone(in.Access.Trusted), Grants: b.targets()}
 	for _, p := range in.Problems {
 		b.problems = append(b.problems, p)
 	}
-	return &Mesh{Services: services, Workloads: b.workloads, Problems: SortProblems(b.problems)}
+	return &Mesh{Services: services, Workloads: b.workloads, Access: access, Problems: SortProblems(b.problems)}
 }
 
 // builder is the scratch of one Build.
@@ -41,6 +45,9 @@ type builder struct {
 	byPod     map[Name]*Workload
 	workloads []*Workload
 	slices    map[Name][]*SliceInput
+	modes     modes
+	bindings  map[string][]*BindingInput
+	groups    map[Name]*group
 	ports     map[portKey]*Port // the meshed ports, for the splits to find
 	problems  []Problem
 }
@@ -72,7 +79,7 @@ func (b *builder) judge(s *ServiceInput) {
 }
 
 func (b *builder) service(name Name, input *ServiceInput, frontend *Frontend) *Service {
-	s := &Service{Name: name, Addresses: slices.Clone(frontend.Addresses), Ports: make([]*Port, 0, len(input.Ports))}
+	s := &Service{Name: name, Addresses: slices.Clone(frontend.Addresses), Ports: make([]*Port, 0, len(input.Ports)), Access: b.modes.of(name.Namespace)}
 	for i := range input.Ports {
 		from := &input.Ports[i]
 		at := slices.IndexFunc(frontend.Ports, func(f FrontendPort) bool {

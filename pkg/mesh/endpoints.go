@@ -73,8 +73,8 @@ func (b *builder) endpoint(service Name, e *SliceEndpoint, port uint16) Endpoint
 	return out
 }
 
-// indexWorkloads collects the live pods that have an address of their own. A
-// pod on the host's network shares its node's address and is nobody by it.
+// indexWorkloads collects the live pods. One on the host's network shares its
+// node's address: it serves, but as a caller it is nobody.
 // Workloads and addresses lie in one block each: there may be 50,000.
 func (b *builder) indexWorkloads() {
 	b.byPod = make(map[Name]*Workload, len(b.in.Pods))
@@ -82,7 +82,7 @@ func (b *builder) indexWorkloads() {
 	block := make([]Workload, 0, len(b.in.Pods))
 	ips := make([]netip.Addr, 0, len(b.in.Pods))
 	for name, pod := range b.in.Pods {
-		if pod.Finished || pod.HostNetwork || len(pod.IPs) == 0 {
+		if pod.Finished || len(pod.IPs) == 0 {
 			continue
 		}
 		first := len(ips)
@@ -90,10 +90,13 @@ func (b *builder) indexWorkloads() {
 		block = append(block, Workload{
 			Name: name, IPs: ips[first:len(ips):len(ips)], ServiceAccount: pod.ServiceAccount, Node: pod.Node,
 			OwnerKind: pod.OwnerKind, OwnerName: pod.OwnerName, Created: pod.Created,
+			Bindings: b.bound(name, &pod), Access: b.modes.of(name.Namespace),
 		})
 		w := &block[len(block)-1]
 		b.byPod[name] = w
-		b.workloads = append(b.workloads, w)
+		if !pod.HostNetwork {
+			b.workloads = append(b.workloads, w)
+		}
 	}
 	slices.SortFunc(b.workloads, func(x, y *Workload) int { return x.Name.Compare(y.Name) })
 }

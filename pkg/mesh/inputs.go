@@ -22,6 +22,8 @@ type Inputs struct {
 	Targets     map[Name]TargetInput
 	Bindings    map[Name]BindingInput
 	Namespaces  map[string]NamespaceInput
+	// Access is set by whoever owns the Inputs, before the first build.
+	Access AccessSettings
 	// Frontends say where each meshed Service is reached, by the Service's name.
 	Frontends map[Name]Frontend
 	// Problems of objects that could not be read at all, by object.

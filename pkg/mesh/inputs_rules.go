@@ -21,20 +21,21 @@ type RouteGroupInput struct {
 // RequestMatch is one match of an HTTPRouteGroup: all that it says must hold. A
 // match that says nothing but its name holds for every request.
 type RequestMatch struct {
-	Name string
+	Name string `json:"name"`
 	// Path is a regular expression (RE2) on the path, anchored at its start;
 	// empty means any path.
-	Path string
-	// Methods are those that match, in upper case; empty means any.
-	Methods []string
-	Headers []HeaderMatch
+	Path string `json:"path,omitempty"`
+	// Methods are those that match, in upper case; empty means any, and so
+	// does one that is "*".
+	Methods []string      `json:"methods,omitempty"`
+	Headers []HeaderMatch `json:"headers,omitempty"`
 }
 
 // HeaderMatch is what one request header must be: a regular expression (RE2)
 // on the whole value.
 type HeaderMatch struct {
-	Name  string // in lower case
-	Value string
+	Name  string `json:"name"` // in lower case
+	Value string `json:"value"`
 }
 
 // PortRouteInput is a TCPRoute or a UDPRoute of any version.

@@ -11,6 +11,7 @@ import (
 type Mesh struct {
 	Services  []*Service  `json:"services"`
 	Workloads []*Workload `json:"workloads"`
+	Access    Access      `json:"access"`
 	Problems  []Problem   `json:"problems"`
 }
 
@@ -19,6 +20,7 @@ type Service struct {
 	Name      Name         `json:"name"`
 	Addresses []netip.Addr `json:"addresses"` // mesh addresses
 	Ports     []*Port      `json:"ports"`     // by number, then transport; those with a listener only
+	Access    AccessMode   `json:"access"`    // of its endpoints that are no workload
 }
 
 // Port is one port of a meshed Service: where it is listened for and what
@@ -36,15 +38,20 @@ type Port struct {
 	Endpoints []Endpoint `json:"endpoints"`
 	// Policy is what is done for its calls; nil where nothing is configured.
 	Policy *Policy `json:"policy,omitempty"`
-	// Route is the split that stands on the Service, nil for none.
-	Route *Route `json:"route,omitempty"`
+	// Routes are asked in this order; the first that means a call has it. What
+	// none means goes to the Endpoints.
+	Routes []*Route `json:"routes,omitempty"`
 }
 
-// Route sends calls to weighted backends. No backend means that every call is
-// refused.
+// Route sends the calls that it means to weighted backends. No backend means
+// that each of them is refused.
 type Route struct {
-	Origin   Ref       `json:"origin"` // the object that asks for it
-	Backends []Backend `json:"backends"`
+	Origin Ref `json:"origin"` // the object that asks for it
+	// Matches say which requests are meant: those that any holds for. None
+	// means all. They say nothing about calls that are no HTTP requests: these
+	// are meant always.
+	Matches  []*RequestMatch `json:"matches,omitempty"`
+	Backends []Backend       `json:"backends"`
 }
 
 // Backend is one Service behind a Route with its share and its endpoints on the
@@ -68,6 +75,8 @@ type Workload struct {
 	Name           Name         `json:"name"`
 	IPs            []netip.Addr `json:"ips"`
 	ServiceAccount string       `json:"serviceAccount"`
+	Bindings       []Principal  `json:"bindings,omitempty"` // the IdentityBindings it is in, by name
+	Access         AccessMode   `json:"access"`             // of calls that it is the destination of
 	Node           string       `json:"node,omitempty"`
 	OwnerKind      string       `json:"ownerKind"` // Deployment, StatefulSet, …; Pod where nothing owns it
 	OwnerName      string       `json:"ownerName"`

@@ -26,7 +26,17 @@ const (
 	SplitConflict       = "SplitConflict"       // an older split stands on the same root
 	SplitEmpty          = "SplitEmpty"          // no backend of a split can be used
 	AllWeightsZero      = "AllWeightsZero"      // every backend of a split has weight 0
-	MatchesNotApplied   = "MatchesNotApplied"   // a split has matches, which this version does not apply
+	MatchesNotApplied   = "MatchesNotApplied"   // a split's matches say nothing about a port that is not HTTP
+	MatchNotFound       = "MatchNotFound"       // a rule names a match that its HTTPRouteGroup lacks
+	MatchTwice          = "MatchTwice"          // two matches of an HTTPRouteGroup share a name
+	BadExpression       = "BadExpression"       // an expression of an HTTPRouteGroup is malformed or too large
+	GroupTooLarge       = "GroupTooLarge"       // an HTTPRouteGroup has too many matches
+	RuleNotFound        = "RuleNotFound"        // a rule or a split names a route that does not exist
+	TargetEmpty         = "TargetEmpty"         // a TrafficTarget has no rule or no source
+	UnknownKind         = "UnknownKind"         // a TrafficTarget names a kind that has no meaning there
+	DestinationForeign  = "DestinationForeign"  // a TrafficTarget's destination lies in another namespace
+	SourceIncomplete    = "SourceIncomplete"    // a subject of a TrafficTarget lacks its name or namespace
+	SubjectNotFound     = "SubjectNotFound"     // a TrafficTarget names an IdentityBinding that does not exist
 	UnsupportedProtocol = "UnsupportedProtocol" // a port speaks neither TCP nor UDP
 	Malformed           = "Malformed"           // an object that cannot be decoded
 )

@@ -6,18 +6,22 @@ import (
 	"strings"
 )
 
-// splits puts the TrafficSplits on the meshed ports of their roots. Of several
-// on one root the oldest stands (then the first by name); the others are told.
+// splits puts the TrafficSplits on the meshed ports of their roots: those with
+// matches first, the oldest before (then the first by name). Of several that
+// mean all traffic of one root the oldest stands; the others are told.
 func (b *builder) splits() {
 	standing := map[Name]Ref{}
+	var rest []rooted
 	for _, split := range b.splitsByAge() {
 		b.problems = append(b.problems, split.Problems...)
 		root, ok := b.rootOf(split)
-		if !ok {
+		if !ok || !b.judgeBackends(split) {
 			continue
 		}
 		if len(split.Matches) > 0 {
-			b.problem(split.Ref, MatchesNotApplied, "matches are read but not applied by this version; all calls of %s go to its own endpoints", root)
+			if matches := b.splitMatches(split); len(matches) > 0 {
+				b.split(root, split, matches)
+			}
 			continue
 		}
 		if winner, taken := standing[root]; taken {
@@ -25,7 +29,58 @@ func (b *builder) splits() {
 			continue
 		}
 		standing[root] = split.Ref
-		b.split(root, split)
+		rest = append(rest, rooted{root, split})
+	}
+	for _, r := range rest {
+		b.split(r.root, r.split, nil)
+	}
+	b.settleConnections()
+}
+
+// rooted is a split with its root.
+type rooted struct {
+	root  Name
+	split *SplitInput
+}
+
+// splitMatches are the requests that a split means. A broken reference means
+// none: without it the split would mean more than was asked for.
+func (b *builder) splitMatches(split *SplitInput) (out []*RequestMatch) {
+	for _, ref := range split.Matches {
+		name := Name{Namespace: split.Ref.Namespace, Name: ref.Name}
+		switch found := b.groups[name]; {
+		case ref.Kind != kindRouteGroup:
+			b.problem(split.Ref, UnknownKind, "match %q has kind %q, which is not HTTPRouteGroup, and means no request", ref.Name, ref.Kind)
+		case found == nil:
+			b.problem(split.Ref, RuleNotFound, "there is no HTTPRouteGroup %s; the match means no request", name)
+		default:
+			out = append(out, found.matches...)
+		}
+	}
+	if len(out) == 0 {
+		b.problem(split.Ref, SplitEmpty, "no match can hold; the split takes no effect")
+	}
+	return out
+}
+
+// settleConnections leaves one route on each port that carries no HTTP: matches
+// say nothing there. The split that means all goes before.
+func (b *builder) settleConnections() {
+	for key, port := range b.ports {
+		if len(port.Routes) == 0 || port.Transport == TCP && port.Protocol != Opaque {
+			continue
+		}
+		for _, r := range port.Routes {
+			if len(r.Matches) > 0 {
+				b.problem(r.Origin, MatchesNotApplied, "port %d of %s carries no HTTP: matches say nothing there, and of several splits the one without matches, or else the oldest, takes all", key.number, key.service)
+			}
+		}
+		chosen := *port.Routes[0]
+		if last := port.Routes[len(port.Routes)-1]; len(last.Matches) == 0 {
+			chosen = *last
+		}
+		chosen.Matches = nil
+		port.Routes = []*Route{&chosen}
 	}
 }
 
@@ -56,10 +111,7 @@ func (b *builder) rootOf(split *SplitInput) (Name, bool) {
 }
 
 // split applies one TrafficSplit to every meshed port of its root.
-func (b *builder) split(root Name, split *SplitInput) {
-	if !b.judgeBackends(split) {
-		return
-	}
+func (b *builder) split(root Name, split *SplitInput, matches []*RequestMatch) {
 	input := b.in.Services[root]
 	for i := range input.Ports {
 		port := &input.Ports[i]
@@ -67,7 +119,10 @@ func (b *builder) split(root Name, split *SplitInput) {
 		if !ok {
 			continue
 		}
-		meshed.Route = b.route(root, split, port)
+		if r := b.route(root, split, port); r != nil {
+			r.Matches = matches
+			meshed.Routes = append(meshed.Routes, r)
+		}
 	}
 }
 

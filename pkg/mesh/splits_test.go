@@ -10,10 +10,10 @@ import (
 
 // route writes a port's route as "service=weight[endpoints] …".
 func route(p *mesh.Port) (out []string) {
-	if p.Route == nil {
+	if len(p.Routes) == 0 {
 		return []string{"own"}
 	}
-	for _, b := range p.Route.Backends {
+	for _, b := range p.Routes[0].Backends {
 		out = append(out, fmt.Sprint(b.Service.Name, "=", b.Weight/1000, len(b.Endpoints)))
 	}
 	return out
@@ -89,7 +89,7 @@ func TestASplitWithMatchesLeavesTheRootToItself(t *testing.T) {
 	if got := route(port(t, m, "orders")); !cmp.Equal(got, []string{"own"}) {
 		t.Errorf("route %v; want the root's own endpoints", got)
 	}
-	if diff := cmp.Diff([]string{"s MatchesNotApplied"}, reasons(m.Problems)); diff != "" {
+	if diff := cmp.Diff([]string{"s RuleNotFound", "s SplitEmpty"}, reasons(m.Problems)); diff != "" {
 		t.Error(diff)
 	}
 }

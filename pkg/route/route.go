@@ -21,8 +21,9 @@ import (
 // Table answers, without a lock: which ports to listen on, what a port's calls
 // become, and which workload holds an address.
 type Table struct {
-	ports     []*Port // by listening address, then transport
-	workloads map[netip.Addr]*mesh.Workload
+	ports     []*Port                       // by listening address, then transport
+	workloads map[netip.Addr]*mesh.Workload // nil for an address that several claim
+	trusted   []netip.Prefix
 }
 
 // Port is one listening port and what becomes of its calls. It alone tells
@@ -37,8 +38,16 @@ type Port struct {
 	Affinity bool
 	// Policy is what is done for its calls; nil where nothing is configured.
 	Policy *mesh.Policy
-	// Rule is what every call of the port follows.
-	Rule *Rule
+	// Rules are asked in this order; the first that means a call has it. The
+	// last means every call.
+	Rules []*Rule
+	// Reads says what the Rules and their Guards look at.
+	Reads Reads
+	// Plain is true where a request whose path can be read in more than one way
+	// must be refused: somebody could read it otherwise than the rules do.
+	Plain bool
+	// Guarded is true where a call of someone unknown is refused.
+	Guarded bool
 }
 
 // Rule shares calls out to clusters by weight. Weights are reduced by their
@@ -49,6 +58,14 @@ type Rule struct {
 	// out in the same way, so a rotation may go on from one to the other.
 	Key      string
 	Backends []Backend
+	all      bool // it means every call
+	matches  []*matcher
+}
+
+// Means tells whether the Rule is for a call: a request, or anything else where
+// r is nil. path is the request's in its plain form, nil where it has none.
+func (r *Rule) Means(q Request, path []byte) bool {
+	return r.all || q != nil && anyOf(r.matches, q, path)
 }
 
 // Backend is a cluster with its share.
@@ -62,20 +79,44 @@ type Cluster struct {
 	Service   mesh.Name
 	Port      uint16
 	Endpoints []mesh.Endpoint // by address; may be empty
+	// Guards decide who may call the Endpoints, one for each, nil for one that
+	// everybody may; nil where that is so for all of them.
+	Guards []*Guard
 }
 
-// Compile builds the Table of a Mesh. It is pure and O(n).
-func Compile(m *mesh.Mesh) *Table {
-	t := &Table{workloads: make(map[netip.Addr]*mesh.Workload, len(m.Workloads))}
+// Compiler compiles one Mesh after the other and keeps what need not be compiled
+// again. Its zero value is ready; it belongs to one goroutine.
+type Compiler struct{ expressions expressions }
+
+// Compile builds the Table of a Mesh.
+func Compile(m *mesh.Mesh) *Table { return new(Compiler).Compile(m) }
+
+// compilation is the scratch of one Compile.
+type compilation struct {
+	table       *Table
+	expressions *expressions
+	matchers    map[*mesh.RequestMatch]*matcher
+	guarded     bool // access is not off everywhere
+	grants      map[mesh.Principal][]*mesh.Grant
+	guardsBy    map[guardKey]*Guard
+}
+
+// Compile builds the Table of a Mesh. The Table depends on nothing else, and it
+// takes O(n).
+func (compiler *Compiler) Compile(m *mesh.Mesh) *Table {
+	compiler.expressions.turn()
+	t := &Table{workloads: make(map[netip.Addr]*mesh.Workload, len(m.Workloads)), trusted: m.Access.Trusted}
+	c := compilation{table: t, expressions: &compiler.expressions, matchers: map[*mesh.RequestMatch]*matcher{}, guardsBy: map[guardKey]*Guard{}}
 	disputed := map[netip.Addr]time.Time{}
 	for _, w := range m.Workloads {
 		for _, ip := range w.IPs {
 			t.claim(ip.Unmap(), w, disputed)
 		}
 	}
+	c.indexGrants(m)
 	for _, s := range m.Services {
 		for _, p := range s.Ports {
-			t.ports = append(t.ports, compilePort(s.Name, p))
+			t.ports = append(t.ports, c.port(s, p))
 		}
 	}
 	slices.SortStableFunc(t.ports, func(p, q *Port) int {
@@ -111,38 +152,88 @@ func (t *Table) Ports() []*Port { return t.ports }
 // Workload returns the live pod that holds an address, nil for nobody.
 func (t *Table) Workload(ip netip.Addr) *mesh.Workload { return t.workloads[ip.Unmap()] }
 
-func compilePort(service mesh.Name, p *mesh.Port) *Port {
+// indexGrants groups the Grants by destination, where anyone asks for them.
+func (c *compilation) indexGrants(m *mesh.Mesh) {
+	c.guarded = slices.ContainsFunc(m.Services, func(s *mesh.Service) bool { return s.Access != mesh.AccessOff }) ||
+		slices.ContainsFunc(m.Workloads, func(w *mesh.Workload) bool { return w.Access != mesh.AccessOff })
+	if !c.guarded {
+		return
+	}
+	c.grants = make(map[mesh.Principal][]*mesh.Grant, len(m.Access.Grants))
+	for _, g := range m.Access.Grants {
+		c.grants[g.Destination] = append(c.grants[g.Destination], g)
+	}
+}
+
+func (c *compilation) port(s *mesh.Service, p *mesh.Port) *Port {
 	out := &Port{
-		Service: service, Number: p.Number, Transport: p.Transport,
+		Service: s.Name, Number: p.Number, Transport: p.Transport,
 		Protocol: p.Protocol, Listen: p.Listen, Affinity: p.Affinity, Policy: p.Policy,
 	}
-	key := service.String() + ":" + strconv.Itoa(int(p.Number)) + "/" + p.Transport.String()
-	if p.Route == nil {
-		own := &Cluster{Service: service, Port: p.Number, Endpoints: p.Endpoints}
-		out.Rule = &Rule{Key: key, Backends: []Backend{{Weight: 1, Cluster: own}}}
-		return out
+	key := s.Name.String() + ":" + strconv.Itoa(int(p.Number)) + "/" + p.Transport.String()
+	for _, r := range p.Routes {
+		out.Rules = append(out.Rules, c.rule(key, s, p, r))
+		if len(r.Matches) == 0 {
+			break
+		}
 	}
-	out.Rule = compileRoute(key, p)
+	if len(out.Rules) == 0 || !out.Rules[len(out.Rules)-1].all {
+		own := &Cluster{Service: s.Name, Port: p.Number, Endpoints: p.Endpoints, Guards: c.guards(s, p, p.Endpoints)}
+		out.Rules = append(out.Rules, &Rule{Key: key, Backends: []Backend{{Weight: 1, Cluster: own}}, all: true})
+	}
+	out.survey()
 	return out
 }
 
-// compileRoute keeps the backends that can take a share: those with a weight
-// and, unless none has any, with endpoints. The share of a backend that has
-// nothing to serve it so goes to the others instead of failing.
-func compileRoute(key string, p *mesh.Port) *Rule {
-	served := slices.ContainsFunc(p.Route.Backends, func(b mesh.Backend) bool {
+// survey finds out what the rules of a port look at.
+func (p *Port) survey() {
+	for _, r := range p.Rules {
+		p.Reads.add(r.matches)
+	}
+	p.Plain = p.Reads.Paths
+	for _, r := range p.Rules {
+		for i := range r.Backends {
+			p.surveyGuards(r.Backends[i].Cluster.Guards)
+		}
+	}
+}
+
+func (p *Port) surveyGuards(guards []*Guard) {
+	var last *Guard
+	for _, g := range guards {
+		if g == nil || g == last {
+			continue
+		}
+		last = g
+		p.Reads.join(&g.reads)
+		if g.Mode == mesh.AccessEnforce {
+			p.Guarded = true
+			p.Plain = p.Plain || g.reads.Paths
+		}
+	}
+}
+
+// rule keeps the backends that can take a share: those with a weight and,
+// unless none has any, with endpoints. The share of a backend that has nothing
+// to serve it so goes to the others instead of failing.
+func (c *compilation) rule(key string, s *mesh.Service, p *mesh.Port, r *mesh.Route) *Rule {
+	served := slices.ContainsFunc(r.Backends, func(b mesh.Backend) bool {
 		return b.Weight > 0 && len(b.Endpoints) > 0
 	})
-	rule := &Rule{}
+	rule := &Rule{all: len(r.Matches) == 0, matches: c.all(r.Matches)}
 	var divisor int64
 	var shares strings.Builder
 	shares.WriteString(key)
-	for i := range p.Route.Backends {
-		b := &p.Route.Backends[i]
+	for _, m := range r.Matches {
+		// Rules that mean other requests share them out apart.
+		shares.WriteString(" " + r.Origin.Name + "/" + m.Name)
+	}
+	for i := range r.Backends {
+		b := &r.Backends[i]
 		if b.Weight == 0 || served && len(b.Endpoints) == 0 {
 			continue
 		}
-		cluster := &Cluster{Service: b.Service, Port: p.Number, Endpoints: b.Endpoints}
+		cluster := &Cluster{Service: b.Service, Port: p.Number, Endpoints: b.Endpoints, Guards: c.guards(s, p, b.Endpoints)}
 		rule.Backends = append(rule.Backends, Backend{Weight: b.Weight, Cluster: cluster})
 		divisor = gcd(divisor, b.Weight)
 	}

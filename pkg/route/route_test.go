@@ -38,21 +38,21 @@ func TestRules(t *testing.T) {
 		return mesh.Backend{Service: name(service), Weight: weight, Endpoints: e}
 	}
 	for _, test := range []struct {
-		name  string
-		route *mesh.Route
-		want  []string
+		name   string
+		routes []*mesh.Route
+		want   []string
 	}{
 		{"no route: the Service itself", nil, []string{"orders=1"}},
-		{"weights are reduced", &mesh.Route{Backends: []mesh.Backend{backend("v1", 90000, one), backend("v2", 10000, two)}}, []string{"v1=9", "v2=1"}},
-		{"weight 0 takes nothing", &mesh.Route{Backends: []mesh.Backend{backend("v1", 100, one), backend("v2", 0, two)}}, []string{"v1=1"}},
-		{"the share of an empty backend goes to the others", &mesh.Route{Backends: []mesh.Backend{backend("v1", 50, one), backend("v2", 50, nil)}}, []string{"v1=1"}},
-		{"all empty: shared all the same, to say so for each", &mesh.Route{Backends: []mesh.Backend{backend("v1", 50, nil), backend("v2", 50, nil)}}, []string{"v1=1", "v2=1"}},
-		{"an empty backend is not saved by one without weight", &mesh.Route{Backends: []mesh.Backend{backend("v1", 0, one), backend("v2", 50, nil)}}, []string{"v2=1"}},
-		{"no backend refuses", &mesh.Route{}, nil},
+		{"weights are reduced", []*mesh.Route{{Backends: []mesh.Backend{backend("v1", 90000, one), backend("v2", 10000, two)}}}, []string{"v1=9", "v2=1"}},
+		{"weight 0 takes nothing", []*mesh.Route{{Backends: []mesh.Backend{backend("v1", 100, one), backend("v2", 0, two)}}}, []string{"v1=1"}},
+		{"the share of an empty backend goes to the others", []*mesh.Route{{Backends: []mesh.Backend{backend("v1", 50, one), backend("v2", 50, nil)}}}, []string{"v1=1"}},
+		{"all empty: shared all the same, to say so for each", []*mesh.Route{{Backends: []mesh.Backend{backend("v1", 50, nil), backend("v2", 50, nil)}}}, []string{"v1=1", "v2=1"}},
+		{"an empty backend is not saved by one without weight", []*mesh.Route{{Backends: []mesh.Backend{backend("v1", 0, one), backend("v2", 50, nil)}}}, []string{"v2=1"}},
+		{"no backend refuses", []*mesh.Route{{}}, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got := compileOne(&mesh.Port{Number: 80, Route: test.route, Endpoints: one})
-			if diff := cmp.Diff(test.want, shares(got.Rule)); diff != "" {
+			got := compileOne(&mesh.Port{Number: 80, Routes: test.routes, Endpoints: one})
+			if diff := cmp.Diff(test.want, shares(got.Rules[0])); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -61,9 +61,9 @@ func TestRules(t *testing.T) {
 
 func TestKeysNameTheShares(t *testing.T) {
 	key := func(v1, v2 int64, e []mesh.Endpoint) string {
-		return compileOne(&mesh.Port{Number: 80, Route: &mesh.Route{Backends: []mesh.Backend{
+		return compileOne(&mesh.Port{Number: 80, Routes: []*mesh.Route{{Backends: []mesh.Backend{
 			{Service: name("v1"), Weight: v1, Endpoints: e}, {Service: name("v2"), Weight: v2, Endpoints: e},
-		}}}).Rule.Key
+		}}}}).Rules[0].Key
 	}
 	one, two := endpoints("10.0.0.1:80"), endpoints("10.0.0.2:80", "10.0.0.3:80")
 	if key(90, 10, one) != key(9, 1, two) {

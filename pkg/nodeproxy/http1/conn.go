@@ -18,6 +18,7 @@ type conn struct {
 	engine  *Engine
 	at      upstream.Key
 	client  netip.Addr
+	caller  upstream.Caller
 	address []byte // the client's, as text
 	first   []byte // read before
 	ended   func()
@@ -209,6 +210,11 @@ func (c *conn) begin(x *exchange) (ok, over bool) {
 	x.route = x.snapshot.Route(c.at)
 	if x.route == nil || x.route.Port.Protocol == mesh.HTTP2 || x.route.Port.Protocol == mesh.Opaque {
 		return false, c.refuse(x, refusal{reason: upstream.NoRoute, what: "this port leads to no Service any more", close: true})
+	}
+	x.decision = c.caller.Decide(x.snapshot, x.route, &x.request)
+	if x.decision.Cluster == nil && !x.request.Bodiless() {
+		// The body is not waited for.
+		return false, c.refuse(x, refusal{reason: x.decision.Reason, what: x.decision.What})
 	}
 	x.body = x.request.Body()
 	if x.request.Expects() {

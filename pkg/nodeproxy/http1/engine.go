@@ -84,7 +84,7 @@ func (e *Engine) now() time.Duration { return time.Since(e.epoch) }
 
 // Serve takes a connection over and returns at once; Ended tells its end.
 func (e *Engine) Serve(c Conn) {
-	conn := &conn{engine: e, at: c.At, client: c.Client, first: c.First, ended: c.Ended}
+	conn := &conn{engine: e, at: c.At, client: c.Client, first: c.First, ended: c.Ended, caller: upstream.Caller{Address: c.Client}}
 	conn.address = c.Client.AppendTo(nil)
 	if err := conn.open(c.TCPConn); err != nil {
 		_ = c.TCPConn.Close()

@@ -56,6 +56,7 @@ type exchange struct {
 
 	snapshot *upstream.Snapshot
 	route    *upstream.Route
+	decision upstream.Decision
 	cluster  *upstream.Cluster
 	endpoint *upstream.Endpoint
 	try      upstream.Try
@@ -124,6 +125,7 @@ func (x *exchange) next() {
 	x.headed, x.streamed, x.out = false, false, x.out[:0]
 	x.whole.Store(false)
 	x.snapshot, x.route, x.cluster, x.endpoint = nil, nil, nil, nil
+	x.decision = upstream.Decision{}
 	x.try = upstream.Try{}
 	x.again()
 }

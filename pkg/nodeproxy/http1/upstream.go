@@ -14,11 +14,8 @@ const lingering = time.Second
 // serve sends the request to an endpoint and its answer to the client. It
 // returns false to leave the callback.
 func (c *conn) serve(x *exchange) bool {
-	if x.cluster = x.route.Choose(upstream.Requests); x.cluster == nil {
-		return !c.refuse(x, refusal{reason: upstream.NoBackend, what: "its route has no backend that takes traffic"})
-	}
-	if x.cluster.Empty() {
-		return !c.refuse(x, refusal{reason: upstream.NoEndpoints, what: "nothing is ready to serve " + x.cluster.Service.String()})
+	if x.cluster = x.decision.Cluster; x.cluster == nil {
+		return !c.refuse(x, refusal{reason: x.decision.Reason, what: x.decision.What})
 	}
 	x.try = x.cluster.Try(c.client)
 	var failed error

@@ -48,7 +48,7 @@ func newBench(tb testing.TB) *bench {
 	b := &bench{w: &work{engine: e, now: time.Now()}}
 	b.down = newConn(e, &b.toClient, b.w.now)
 	b.down.client = &client{at: at, address: netip.MustParseAddr("127.0.0.1"), text: []byte("127.0.0.1"), ended: func() {}}
-	try := snapshot.Route(at).Choose(upstream.Requests).Try(netip.Addr{})
+	try := new(upstream.Caller).Decide(snapshot, snapshot.Route(at), nil).Cluster.Try(netip.Addr{})
 	endpoint := try.Next()
 	b.up = newConn(e, &b.toServer, b.w.now)
 	b.up.pool, b.up.last, b.up.limit = e.poolOf(endpoint), 1, 1000

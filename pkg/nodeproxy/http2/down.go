@@ -12,6 +12,7 @@ import (
 type client struct {
 	at      upstream.Key
 	address netip.Addr
+	caller  upstream.Caller
 	text    []byte // the address, as X-Forwarded-For says it
 	ended   func()
 	shard   int // which of an endpoint's connections it prefers
@@ -110,6 +111,8 @@ func (c *conn) trailers(w *work, id uint32, block []byte) {
 // open takes a new stream.
 func (c *conn) open(w *work, f frame) error {
 	m := &c.message
+	snapshot, route := c.client.current(c.engine.config.Current())
+	m.ask(route)
 	if err := m.request(f.payload, c.client.text); err != nil {
 		return compressionError
 	}
@@ -137,6 +140,7 @@ func (c *conn) open(w *work, f frame) error {
 	h.remoteEnd, h.length = end, m.length
 	x := &h.call
 	x.started, x.grpc, x.headMethod, x.grpcStatus = w.now, m.grpc, m.method == headMethod, -1
+	x.snapshot, x.route = snapshot, route
 	if no := c.decide(w, x, m); no.reason != "" {
 		c.refuse(w, h, no)
 	} else {
@@ -149,13 +153,16 @@ func (c *conn) open(w *work, f frame) error {
 	return nil
 }
 
+// current returns the route of a Snapshot that the connection's requests take.
+func (c *client) current(snapshot *upstream.Snapshot) (*upstream.Snapshot, *upstream.Route) {
+	if snapshot != c.snapshot {
+		c.snapshot, c.route = snapshot, snapshot.Route(c.at)
+	}
+	return snapshot, c.route
+}
+
 // decide finds out what becomes of a request, up to its first endpoint.
 func (c *conn) decide(w *work, x *call, m *message) refusal {
-	x.snapshot = c.engine.config.Current()
-	if x.snapshot != c.client.snapshot {
-		c.client.snapshot, c.client.route = x.snapshot, x.snapshot.Route(c.client.at)
-	}
-	x.route = c.client.route
 	switch {
 	case x.route == nil:
 		return refusal{reason: upstream.NoRoute, what: "this port leads to no Service any more"}
@@ -166,16 +173,16 @@ func (c *conn) decide(w *work, x *call, m *message) refusal {
 	case m.refused != "":
 		return refusal{reason: upstream.BadRequest, what: m.refused}
 	}
+	decision := c.client.caller.Decide(x.snapshot, x.route, m)
+	if x.cluster = decision.Cluster; x.cluster == nil {
+		return refusal{reason: decision.Reason, what: decision.What}
+	}
+	// After access: whoever may not call uses up nobody's share.
 	if no := c.admit(w, x, m); no.reason != "" {
 		return no
 	}
-	if x.cluster = x.route.Choose(upstream.Requests); x.cluster == nil {
-		return refusal{reason: upstream.NoBackend, what: "its route has no backend that takes traffic"}
-	}
 	x.try = x.cluster.Try(c.client.address)
-	if x.endpoint = x.try.Next(); x.endpoint == nil {
-		return refusal{reason: upstream.NoEndpoints, what: "nothing is ready to serve " + x.cluster.Service.String()}
-	}
+	x.endpoint = x.try.Next()
 	return refusal{}
 }
 

@@ -104,7 +104,7 @@ func (e *Engine) Serve(in Conn) {
 	c := newConn(e, d, w.now)
 	c.unread = preface
 	c.client = &client{
-		at: in.At, address: in.Client, text: []byte(in.Client.String()), ended: in.Ended,
+		at: in.At, address: in.Client, caller: upstream.Caller{Address: in.Client}, text: []byte(in.Client.String()), ended: in.Ended,
 		shard: int(e.shards.Add(1) & 0xffff),
 	}
 	c.partial.Store(w.now.UnixNano())

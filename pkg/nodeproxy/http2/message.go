@@ -37,6 +37,8 @@ type message struct {
 	grpcStatus  int           // -1 for none
 	refused     string        // why a well-formed request is not proxied; empty: it is
 
+	asked asked
+
 	decoder   *hpack.Decoder
 	field     hpack.Field
 	fields    int
@@ -71,7 +73,7 @@ const (
 // too large are decoded only, for the table's sake. The error is the decoder's.
 func (m *message) read(block []byte, judge func(*message, *hpack.Field)) error {
 	*m = message{
-		block: m.block[:0], length: -1, grpcStatus: -1, decoder: m.decoder,
+		block: m.block[:0], length: -1, grpcStatus: -1, decoder: m.decoder, asked: m.asked,
 		authority: m.authority[:0], forwarded: m.forwarded[:0],
 	}
 	m.decoder.Begin(block)
@@ -143,6 +145,7 @@ func judgeRequest(m *message, f *hpack.Field) {
 	case hpack.Method:
 		m.pseudo(f)
 		m.method = methodOf(m, f.Value)
+		m.asked.method = m.asked.take(m.asked.method, f)
 	case hpack.Scheme:
 		m.pseudo(f)
 		if string(f.Value) != "http" && string(f.Value) != "https" {
@@ -151,6 +154,7 @@ func judgeRequest(m *message, f *hpack.Field) {
 	case hpack.Path:
 		m.pseudo(f)
 		m.judgePath(f.Value)
+		m.asked.target = m.asked.take(m.asked.target, f)
 	case hpack.Authority:
 		m.pseudo(f)
 		m.authority = append(m.authority, f.Value...)
@@ -165,6 +169,7 @@ func judgeRequest(m *message, f *hpack.Field) {
 
 // judgeRequestField judges what is not a pseudo-header.
 func judgeRequestField(m *message, f *hpack.Field) {
+	m.asked.header(f)
 	switch f.Class {
 	case hpack.Ordinary, hpack.Private:
 		m.pass(f)

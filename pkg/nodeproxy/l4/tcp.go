@@ -103,17 +103,15 @@ func label(s *upstream.Snapshot, r *upstream.Route, cluster *upstream.Cluster, c
 // does not: nothing was delivered yet. It returns nil after having refused the
 // client.
 func (t *TCP) connect(ctx context.Context, c Call) *outgoing {
-	cluster := c.Route.Choose(upstream.Connections)
+	caller := upstream.Caller{Address: c.address()}
+	decision := caller.Decide(c.Snapshot, c.Route, nil)
+	cluster := decision.Cluster
 	if cluster == nil {
-		t.Refuse(c, upstream.NoBackend)
-		return nil
-	}
-	if cluster.Empty() {
-		t.Refuse(c, upstream.NoEndpoints)
+		t.Refuse(c, decision.Reason)
 		return nil
 	}
 	reason := upstream.ConnectFailed
-	try := cluster.TryConnection(c.address())
+	try := cluster.TryConnection(caller.Address)
 	for e := try.Next(); e != nil; e = try.Next() {
 		conn, err := t.Dialer.Dial(ctx, e)
 		if err == nil {

@@ -122,22 +122,20 @@ func (u *UDP) begin(client netip.AddrPort) (*session, upstream.Reason, error) {
 	if route == nil {
 		return nil, upstream.NoRoute, nil
 	}
-	cluster := route.Choose(upstream.Connections)
+	caller := upstream.Caller{Address: client.Addr().Unmap().WithZone("")}
+	decision := caller.Decide(snapshot, route, nil)
+	cluster := decision.Cluster
 	if cluster == nil {
-		return nil, upstream.NoBackend, nil
+		return nil, decision.Reason, nil
 	}
-	address := client.Addr().Unmap().WithZone("")
-	try := cluster.TryConnection(address)
+	try := cluster.TryConnection(caller.Address)
 	endpoint := try.Next()
-	if endpoint == nil {
-		return nil, upstream.NoEndpoints, nil
-	}
 	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(endpoint.Address))
 	if err != nil {
 		endpoint.Release()
 		return nil, upstream.ConnectFailed, err
 	}
-	counter := u.Metrics.Session(label(snapshot, route, cluster, address))
+	counter := u.Metrics.Session(label(snapshot, route, cluster, caller.Address))
 	return &session{client: client, conn: conn, endpoint: endpoint, counter: counter}, "", nil
 }
 

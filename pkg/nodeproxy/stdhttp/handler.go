@@ -65,6 +65,12 @@ func (e *Engine) handler() http.Handler {
 			x.refuse(reason, what)
 			return
 		}
+		caller := upstream.Caller{Address: x.client}
+		decision := caller.Decide(x.snapshot, x.route, request{r})
+		if x.cluster = decision.Cluster; x.cluster == nil {
+			x.refuse(decision.Reason, decision.What)
+			return
+		}
 		if expectsContinue(r) {
 			w.WriteHeader(http.StatusContinue)
 		}

@@ -5,14 +5,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 )
-
-// grpcUnavailable is gRPC's status UNAVAILABLE.
-const grpcUnavailable = "14"
 
 // broken answers a request that got no answer from an endpoint.
 func broken(_ http.ResponseWriter, r *http.Request, err error) {
@@ -79,7 +77,7 @@ func (x *exchange) refuse(reason upstream.Reason, what string) {
 	}
 	if isGRPC(x.in) {
 		h.Set("Content-Type", "application/grpc")
-		h.Set("Grpc-Status", grpcUnavailable)
+		h.Set("Grpc-Status", strconv.Itoa(reason.GRPC(0)))
 		h.Set("Grpc-Message", grpcEscape("weft: "+where+": "+what))
 		x.out.WriteHeader(http.StatusOK)
 		return

@@ -31,10 +31,7 @@ func (e malformedError) Error() string { return e.what }
 // used before and dies before its answer begins is the transport's to retry.
 func (t roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	x := exchangeOf(r)
-	if x.cluster = x.route.Choose(upstream.Requests); x.cluster == nil {
-		return nil, refusedError{upstream.NoBackend, "its route has no backend that takes traffic"}
-	}
-	var last error = refusedError{upstream.NoEndpoints, "nothing is ready to serve " + x.cluster.Service.String()}
+	var last error
 	if r.Body != nil {
 		r.Body = unclosed{r.Body}
 	}

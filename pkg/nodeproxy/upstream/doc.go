@@ -3,8 +3,9 @@
 // cannot be reached, and where each weighted rotation stands.
 //
 //	snapshot, gone := set.Bind(table)         // on each new Table
-//	cluster := snapshot.Route(key).Choose(upstream.Requests)
-//	try := cluster.Try(client)
+//	caller := upstream.Caller{Address: client}
+//	decision := caller.Decide(snapshot, snapshot.Route(key), request)
+//	try := decision.Cluster.Try(client)
 //	for e := try.Next(); e != nil; e = try.Next() { …; try.Answered(); …; e.Release() }
 //
 // A Snapshot is a Table joined with that state. It is immutable but for

@@ -76,7 +76,7 @@ var rates = []int{50, 1000, 10_000}
 const usual = 10 * time.Millisecond
 
 func tenEndpoints() *Cluster {
-	return bind(&Set{}, table(false, share{"v1", 1, addresses(10)})).Choose(Requests)
+	return bind(&Set{}, table(false, share{"v1", 1, addresses(10)})).choose(Requests, nil, nil)
 }
 
 func TestEqualEndpointsShareEqually(t *testing.T) {
@@ -155,10 +155,10 @@ func TestAStalledEndpointIsLeftAndComesBack(t *testing.T) {
 func TestANewEndpointIsNeitherFloodedNorStarved(t *testing.T) {
 	for _, rate := range rates {
 		set := &Set{}
-		few := bind(set, table(false, share{"v1", 1, addresses(9)})).Choose(Requests)
+		few := bind(set, table(false, share{"v1", 1, addresses(9)})).choose(Requests, nil, nil)
 		s := simulate(few, func(*Endpoint) time.Duration { return usual })
 		s.run(rate, 10*time.Second)
-		s.cluster = bind(set, table(false, share{"v1", 1, addresses(10)})).Choose(Requests)
+		s.cluster = bind(set, table(false, share{"v1", 1, addresses(10)})).choose(Requests, nil, nil)
 		if got := s.run(rate, 5*time.Second)[s.cluster.endpoints[9]]; got < 0.04 || got > 0.2 {
 			t.Errorf("at %d a second a new endpoint has a share of %.3f; want about 0.1", rate, got)
 		}
@@ -191,7 +191,7 @@ func TestAPeakRisesAtOnceAndFades(t *testing.T) {
 }
 
 func TestConnectionsAreChosenByWhatIsInFlight(t *testing.T) {
-	cluster := bind(&Set{}, table(false, share{"v1", 1, addresses(2)})).Choose(Connections)
+	cluster := bind(&Set{}, table(false, share{"v1", 1, addresses(2)})).choose(Connections, nil, nil)
 	for _, e := range cluster.endpoints {
 		e.latency.answered(0, int64(time.Millisecond))
 	}

@@ -29,6 +29,8 @@ const (
 	CircuitOpen       Reason = "circuit-open"       // the Service's circuit breaker lets none through
 	Overloaded        Reason = "overloaded"         // as many as may be under way are
 	Fault             Reason = "fault"              // a fault that was asked for
+	AccessDenied      Reason = "access-denied"      // no TrafficTarget allows the caller to do this
+	PathAmbiguous     Reason = "path-ambiguous"     // the path can be read in more than one way where rules depend on it
 	Internal          Reason = "internal"           // a fault of the proxy itself
 )
 
@@ -45,8 +47,10 @@ func (r Reason) Status() int {
 		return http.StatusGatewayTimeout
 	case RateLimited:
 		return http.StatusTooManyRequests
-	case BadRequest:
+	case BadRequest, PathAmbiguous:
 		return http.StatusBadRequest
+	case AccessDenied:
+		return http.StatusForbidden
 	case MethodRefused:
 		return http.StatusMethodNotAllowed
 	case ClientGone:
@@ -65,6 +69,10 @@ func (r Reason) GRPC(status int) int {
 		return 4 // DEADLINE_EXCEEDED
 	case RateLimited:
 		return 8 // RESOURCE_EXHAUSTED
+	case AccessDenied:
+		return 7 // PERMISSION_DENIED
+	case PathAmbiguous:
+		return 3 // INVALID_ARGUMENT
 	case Fault:
 		return policy.GRPCOfStatus(status)
 	}

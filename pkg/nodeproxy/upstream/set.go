@@ -11,6 +11,10 @@ import (
 
 // Set is the state that outlives Tables. Its zero value is empty and ready.
 type Set struct {
+	// Denials, where set, is told what is not allowed. It must be set before the
+	// first Bind.
+	Denials Denials
+
 	mu        sync.Mutex // guards the rest
 	epoch     time.Time  // since when latencies are timed: the first Bind
 	endpoints map[netip.AddrPort]*Endpoint
@@ -26,8 +30,9 @@ type Key struct {
 
 // Snapshot is a Table with the state of what it names.
 type Snapshot struct {
-	table  *route.Table
-	routes map[Key]*Route
+	table   *route.Table
+	routes  map[Key]*Route
+	denials Denials
 }
 
 // Route is one port of the Table with its state.
@@ -35,16 +40,25 @@ type Route struct {
 	Port *route.Port
 	// Policies are those of the port; nil where nothing is configured.
 	Policies *Policies
+	rules    []rule // as in Port.Rules
+}
+
+// rule is a route.Rule with its state.
+type rule struct {
+	*route.Rule
 	rotation *rotation
-	clusters []*Cluster // as in Port.Rule.Backends
+	clusters []*Cluster // as in Backends
 }
 
 // Cluster is a set of endpoints with their state.
 type Cluster struct {
 	Service   mesh.Name
+	port      uint16
 	affinity  bool
 	endpoints []*Endpoint
-	policies  *Policies // of the port that leads to it
+	policies  *Policies    // of the port that leads to it
+	guard     *route.Guard // who may call them, nil for everybody; of no use where there are parts
+	parts     []*Cluster   // the endpoints by their guards, where they have several
 }
 
 // Bind joins a Table with what is known of its endpoints and forgets those that
@@ -61,7 +75,7 @@ func (s *Set) Bind(t *route.Table) (snapshot *Snapshot, gone []*Endpoint) {
 		old: s, endpoints: make(map[netip.AddrPort]*Endpoint, len(s.endpoints)), rotations: make(map[string]*rotation, len(s.rotations)),
 		policies: map[policyKey]*Policies{}, connect: map[*Endpoint]time.Duration{},
 	}
-	snapshot = &Snapshot{table: t, routes: make(map[Key]*Route, len(t.Ports()))}
+	snapshot = &Snapshot{table: t, denials: s.Denials, routes: make(map[Key]*Route, len(t.Ports()))}
 	for _, p := range t.Ports() {
 		key := Key{Listen: p.Listen, Transport: p.Transport}
 		if _, taken := snapshot.routes[key]; !taken {
@@ -93,17 +107,41 @@ type binder struct {
 }
 
 func (b *binder) route(p *route.Port) *Route {
-	r := &Route{Port: p, rotation: b.rotation(p.Rule), Policies: b.policiesOf(p)}
-	for i := range p.Rule.Backends {
-		from := p.Rule.Backends[i].Cluster
-		c := &Cluster{Service: from.Service, affinity: p.Affinity, endpoints: make([]*Endpoint, len(from.Endpoints)), policies: r.Policies}
-		for j := range from.Endpoints {
-			c.endpoints[j] = b.endpoint(from.Endpoints[j].Address)
-			b.limitConnect(c.endpoints[j], p.Policy)
+	r := &Route{Port: p, rules: make([]rule, len(p.Rules)), Policies: b.policiesOf(p)}
+	for i, from := range p.Rules {
+		to := &r.rules[i]
+		to.Rule, to.rotation = from, b.rotation(from)
+		for j := range from.Backends {
+			to.clusters = append(to.clusters, b.cluster(r, from.Backends[j].Cluster))
 		}
-		r.clusters = append(r.clusters, c)
 	}
 	return r
+}
+
+func (b *binder) cluster(r *Route, from *route.Cluster) *Cluster {
+	p := r.Port
+	c := &Cluster{Service: from.Service, port: p.Number, affinity: p.Affinity, endpoints: make([]*Endpoint, len(from.Endpoints)), policies: r.Policies}
+	for i := range from.Endpoints {
+		c.endpoints[i] = b.endpoint(from.Endpoints[i].Address)
+		b.limitConnect(c.endpoints[i], p.Policy)
+	}
+	if len(from.Guards) == 0 {
+		return c
+	}
+	parts := map[*route.Guard]*Cluster{}
+	for i, guard := range from.Guards {
+		part := parts[guard]
+		if part == nil {
+			part = &Cluster{Service: c.Service, port: c.port, affinity: c.affinity, policies: c.policies, guard: guard}
+			parts[guard] = part
+			c.parts = append(c.parts, part)
+		}
+		part.endpoints = append(part.endpoints, c.endpoints[i])
+	}
+	if len(c.parts) == 1 {
+		return c.parts[0]
+	}
+	return c
 }
 
 func (b *binder) endpoint(address netip.AddrPort) *Endpoint {
@@ -142,14 +180,24 @@ func (s *Snapshot) Source(client netip.Addr) mesh.Name {
 	return mesh.Name{Namespace: w.Name.Namespace, Name: w.OwnerName}
 }
 
-// Choose takes the rotation one step on and returns the cluster whose turn it
-// is, nil where the route has no backend.
-func (r *Route) Choose(u Unit) *Cluster {
-	if len(r.clusters) == 0 {
-		return nil
+// choose returns the cluster whose turn it is of the rule that means a call, and
+// takes its rotation one step on; nil where the rule has no backend.
+func (r *Route) choose(u Unit, request route.Request, path []byte) *Cluster {
+	for i := range r.rules {
+		rule := &r.rules[i]
+		switch {
+		case !rule.Means(request, path):
+		case len(rule.clusters) == 0:
+			return nil
+		default:
+			return rule.clusters[rule.rotation.next(u, rule.Backends)]
+		}
 	}
-	return r.clusters[r.rotation.next(u, r.Port.Rule.Backends)]
+	return nil // never: the last rule means every call
 }
 
 // Empty is true of a cluster without endpoints.
 func (c *Cluster) Empty() bool { return len(c.endpoints) == 0 }
+
+// open is true of a cluster that everybody may call.
+func (c *Cluster) open() bool { return c.guard == nil && len(c.parts) == 0 }

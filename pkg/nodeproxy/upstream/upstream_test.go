@@ -25,13 +25,13 @@ type share struct {
 
 // table builds a Table of one port at listen, split among shares.
 func table(affinity bool, shares ...share) *route.Table {
-	p := &mesh.Port{Number: 80, Listen: listen.Listen, Affinity: affinity, Route: &mesh.Route{}}
+	p := &mesh.Port{Number: 80, Listen: listen.Listen, Affinity: affinity, Routes: []*mesh.Route{{}}}
 	for _, s := range shares {
 		b := mesh.Backend{Service: mesh.Name{Namespace: "shop", Name: s.service}, Weight: s.weight}
 		for _, e := range s.endpoints {
 			b.Endpoints = append(b.Endpoints, mesh.Endpoint{Address: netip.MustParseAddrPort(e)})
 		}
-		p.Route.Backends = append(p.Route.Backends, b)
+		p.Routes[0].Backends = append(p.Routes[0].Backends, b)
 	}
 	return route.Compile(&mesh.Mesh{Services: []*mesh.Service{{Name: mesh.Name{Namespace: "shop", Name: "orders"}, Ports: []*mesh.Port{p}}}})
 }
@@ -56,19 +56,19 @@ func TestRotationIsExactInAnyWindow(t *testing.T) {
 		}
 		r := bind(&Set{}, table(false, shares...))
 		sum := int64(0)
-		for _, b := range r.Port.Rule.Backends {
+		for _, b := range r.Port.Rules[0].Backends {
 			sum += b.Weight
 		}
 		var calls []string
 		for range 5 * sum {
-			calls = append(calls, r.Choose(Requests).Service.Name)
+			calls = append(calls, r.choose(Requests, nil, nil).Service.Name)
 		}
 		for start := range calls[:4*sum] {
 			counts := map[string]int64{}
 			for _, c := range calls[start : start+int(sum)] {
 				counts[c]++
 			}
-			for _, b := range r.Port.Rule.Backends {
+			for _, b := range r.Port.Rules[0].Backends {
 				if counts[b.Cluster.Service.Name] != b.Weight {
 					t.Fatalf("weights %v: window at %d gives %v", weights, start, counts)
 				}
@@ -86,7 +86,7 @@ func TestRotationIsExactUnderConcurrency(t *testing.T) {
 		got[i] = map[string]int{}
 		wg.Go(func() {
 			for range 10 * rounds {
-				got[i][r.Choose(Requests).Service.Name]++
+				got[i][r.choose(Requests, nil, nil).Service.Name]++
 			}
 		})
 	}
@@ -108,7 +108,7 @@ func TestRotationSurvivesASwapOfTables(t *testing.T) {
 	for i := range 100 {
 		// Endpoints come and go; the weights stay.
 		r := bind(set, table(false, share{"v1", 9, addresses(1 + i%3)}, share{"v2", 1, addresses(1)}))
-		counts[r.Choose(Requests).Service.Name]++
+		counts[r.choose(Requests, nil, nil).Service.Name]++
 	}
 	if counts["v2"] != 10 {
 		t.Errorf("a table per call shares 100 calls out as %v", counts)
@@ -119,8 +119,8 @@ func TestConnectionsDoNotDisturbTheShareOfRequests(t *testing.T) {
 	r := bind(&Set{}, table(false, share{"v1", 9, addresses(1)}, share{"v2", 1, addresses(1)}))
 	counts := map[string]int{}
 	for range 100 {
-		counts[r.Choose(Requests).Service.Name]++
-		r.Choose(Connections)
+		counts[r.choose(Requests, nil, nil).Service.Name]++
+		r.choose(Connections, nil, nil)
 	}
 	if counts["v2"] != 10 {
 		t.Errorf("100 requests were shared out as %v", counts)
@@ -137,17 +137,17 @@ func TestBindForgetsWhatNoTableNames(t *testing.T) {
 	if len(set.endpoints) != 1 || len(set.rotations) != 1 {
 		t.Errorf("%d endpoints and %d rotations are kept; want one each", len(set.endpoints), len(set.rotations))
 	}
-	if n := len(before.Route(listen).clusters[0].endpoints); n != 3 {
+	if n := len(before.Route(listen).rules[0].clusters[0].endpoints); n != 3 {
 		t.Errorf("the Snapshot before has %d endpoints now; want 3", n)
 	}
-	kept := bind(set, table(false, share{"v1", 1, addresses(2)})).clusters[0].endpoints[0]
-	if kept != before.Route(listen).clusters[0].endpoints[0] {
+	kept := bind(set, table(false, share{"v1", 1, addresses(2)})).rules[0].clusters[0].endpoints[0]
+	if kept != before.Route(listen).rules[0].clusters[0].endpoints[0] {
 		t.Error("an endpoint in every Table lost its state")
 	}
 }
 
 func TestLessLoadedOfTwoIsChosen(t *testing.T) {
-	cluster := bind(&Set{}, table(false, share{"v1", 1, addresses(2)})).Choose(Connections)
+	cluster := bind(&Set{}, table(false, share{"v1", 1, addresses(2)})).choose(Connections, nil, nil)
 	for range 100 {
 		try := cluster.TryConnection(netip.Addr{})
 		try.Next()
@@ -159,7 +159,7 @@ func TestLessLoadedOfTwoIsChosen(t *testing.T) {
 }
 
 func TestLoadIsEvenOverManyEndpoints(t *testing.T) {
-	cluster := bind(&Set{}, table(false, share{"v1", 1, addresses(20)})).Choose(Connections)
+	cluster := bind(&Set{}, table(false, share{"v1", 1, addresses(20)})).choose(Connections, nil, nil)
 	for range 2000 {
 		try := cluster.TryConnection(netip.Addr{})
 		try.Next()
@@ -174,7 +174,7 @@ func TestLoadIsEvenOverManyEndpoints(t *testing.T) {
 func TestTryMeetsEachEndpointOnce(t *testing.T) {
 	for n, want := range map[int]int{1: 1, 2: 2, 3: 3, 10: 3} {
 		for _, affinity := range []bool{false, true} {
-			cluster := bind(&Set{}, table(affinity, share{"v1", 1, addresses(n)})).Choose(Requests)
+			cluster := bind(&Set{}, table(affinity, share{"v1", 1, addresses(n)})).choose(Requests, nil, nil)
 			try, met := cluster.Try(netip.MustParseAddr("10.1.1.1")), map[*Endpoint]bool{}
 			for e := try.Next(); e != nil; e = try.Next() {
 				met[e] = true
@@ -188,7 +188,7 @@ func TestTryMeetsEachEndpointOnce(t *testing.T) {
 
 func TestRestingEndpointsComeLast(t *testing.T) {
 	for _, affinity := range []bool{false, true} {
-		cluster := bind(&Set{}, table(affinity, share{"v1", 1, addresses(10)})).Choose(Requests)
+		cluster := bind(&Set{}, table(affinity, share{"v1", 1, addresses(10)})).choose(Requests, nil, nil)
 		for _, e := range cluster.endpoints[1:] {
 			e.Failed()
 		}
@@ -204,7 +204,7 @@ func TestRestingEndpointsComeLast(t *testing.T) {
 func TestAffinityHoldsAndMovesOnlyWhatItMust(t *testing.T) {
 	set := &Set{}
 	chosen := func(n int) (out []netip.AddrPort) {
-		cluster := bind(set, table(true, share{"v1", 1, addresses(n)})).Choose(Requests)
+		cluster := bind(set, table(true, share{"v1", 1, addresses(n)})).choose(Requests, nil, nil)
 		random := rand.New(rand.NewPCG(1, 2))
 		for range 1000 {
 			v := random.Uint32()
@@ -284,7 +284,7 @@ func BenchmarkPick(b *testing.B) {
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			try := r.Choose(Requests).Try(netip.Addr{})
+			try := r.choose(Requests, nil, nil).Try(netip.Addr{})
 			e := try.Next()
 			try.Answered()
 			e.Release()

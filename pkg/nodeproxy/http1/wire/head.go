@@ -287,6 +287,21 @@ func (h *head) dropAll(n name) {
 	}
 }
 
+// kept returns the value of the i-th field of a name that is passed on.
+func (h *head) kept(lower string, i int) (value []byte, ok bool) {
+	for at := range h.count {
+		f := &h.fields[at]
+		if f.drop || !fold(h.bytes[f.line:f.colon], lower) {
+			continue
+		}
+		if i == 0 {
+			return h.bytes[f.from:f.to], true
+		}
+		i--
+	}
+	return nil, false
+}
+
 // Value returns the value of the first field with a name, which must be in
 // lower case; nil for none. It points into the parsed bytes.
 func (h *head) Value(lower string) []byte {

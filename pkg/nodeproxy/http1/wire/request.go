@@ -275,6 +275,34 @@ func (r *Request) Method() []byte { return r.bytes[r.method.from:r.method.to] }
 // Target is the request's target as it came, without scheme and authority.
 func (r *Request) Target() []byte { return r.bytes[r.target.from:r.target.to] }
 
+// Path is the path of the target as it came, without the query; "*" for the
+// server as a whole.
+func (r *Request) Path() []byte {
+	switch {
+	case r.star:
+		return asterisk
+	case r.slash:
+		return root
+	}
+	target := r.Target()
+	if i := bytes.IndexByte(target, '?'); i >= 0 {
+		return target[:i]
+	}
+	return target
+}
+
+var asterisk, root = []byte("*"), []byte("/")
+
+// Header returns the i-th field of a name in lower case, from 0 on, among those
+// that are passed on. "host" is the host that the request names, wherever it
+// stands.
+func (r *Request) Header(lower string, i int) (value []byte, ok bool) {
+	if r.absolute && lower == "host" {
+		return r.bytes[r.host.from:r.host.to], i == 0
+	}
+	return r.kept(lower, i)
+}
+
 // Idempotent tells whether the request may be sent again after a connection
 // broke (RFC 9110 §9.2.2).
 func (r *Request) Idempotent() bool { return r.retries }

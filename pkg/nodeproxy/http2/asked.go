@@ -1,0 +1,87 @@
+package http2
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/weft-mesh/weft/pkg/nodeproxy/http2/hpack"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
+)
+
+// asked is what the rules of a port look at, and what a request says of it. A
+// port without rules asks for nothing, and nothing is kept.
+type asked struct {
+	any     bool
+	names   []string // of fields, in lower case
+	method  []byte
+	target  []byte
+	fields  []askedField
+	content []byte // of the fields
+}
+
+type askedField struct {
+	name     int // which of names
+	from, to int // in content
+}
+
+// ask makes the next request keep what the rules of its route look at.
+func (m *message) ask(r *upstream.Route) {
+	a := &m.asked
+	a.any, a.names = false, nil
+	if r != nil && r.Port.Reads.Requests {
+		a.any, a.names = true, r.Port.Reads.Headers
+	}
+	a.method, a.target, a.fields, a.content = a.method[:0], a.target[:0], a.fields[:0], a.content[:0]
+}
+
+// take keeps the value of a pseudo-header.
+func (a *asked) take(b []byte, f *hpack.Field) []byte {
+	if a.any {
+		b = append(b[:0], f.Value...)
+	}
+	return b
+}
+
+// header keeps a field that is asked for. What is not passed on as it came says
+// nothing.
+func (a *asked) header(f *hpack.Field) {
+	if len(a.names) == 0 || f.Class == hpack.ForwardedFor || f.Class == hpack.Reserved {
+		return
+	}
+	at := slices.IndexFunc(a.names, func(name string) bool { return string(f.Name) == name })
+	if at < 0 {
+		return
+	}
+	from := len(a.content)
+	a.content = append(a.content, f.Value...)
+	a.fields = append(a.fields, askedField{name: at, from: from, to: len(a.content)})
+}
+
+// Method is the request's method.
+func (m *message) Method() []byte { return m.asked.method }
+
+// Path is the path of the target as it came, without the query.
+func (m *message) Path() []byte {
+	path, _, _ := bytes.Cut(m.asked.target, question)
+	return path
+}
+
+var question = []byte("?")
+
+// Header returns the i-th field of a name that is asked for. "host" is the
+// authority, or Host where there is none.
+func (m *message) Header(name string, i int) (value []byte, ok bool) {
+	if name == "host" && m.has(hpack.Authority) {
+		return m.authority, i == 0
+	}
+	for _, f := range m.asked.fields {
+		if m.asked.names[f.name] != name {
+			continue
+		}
+		if i == 0 {
+			return m.asked.content[f.from:f.to], true
+		}
+		i--
+	}
+	return nil, false
+}

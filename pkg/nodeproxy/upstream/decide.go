@@ -1,0 +1,154 @@
+package upstream
+
+import (
+	"math/rand/v2"
+	"net/netip"
+
+	"github.com/weft-mesh/weft/pkg/mesh"
+	"github.com/weft-mesh/weft/pkg/route"
+)
+
+// Caller is who makes the calls of one connection. Address is required; the
+// rest is looked up once for each Snapshot that decides. It belongs to one
+// goroutine at a time.
+type Caller struct {
+	// Address is the client's: unmapped, without a zone.
+	Address netip.Addr
+
+	snapshot *Snapshot // the one that source is of; nil for none
+	source   route.Source
+	path     []byte // scratch
+}
+
+// Decision is what becomes of a call.
+type Decision struct {
+	// Cluster serves the call, nil where it is refused.
+	Cluster *Cluster
+	// Reason and What say why it is refused: the word and a line for people.
+	Reason Reason
+	What   string
+}
+
+// Decide says what becomes of a call that arrives by a Route of a Snapshot: an
+// HTTP request, or a connection or UDP session where request is nil. Each
+// Decide takes a turn of the route's rotation. It allocates nothing for a call
+// that is not refused.
+func (c *Caller) Decide(s *Snapshot, r *Route, request route.Request) Decision {
+	unit := Connections
+	var path []byte
+	if request != nil {
+		unit = Requests
+		if r.Port.Reads.Paths {
+			plain, grown, ok := route.Plain(request.Path(), c.path)
+			c.path = grown
+			if ok {
+				path = plain
+			} else if r.Port.Plain {
+				return Decision{Reason: PathAmbiguous, What: "its path can be read in more than one way, and rules depend on it"}
+			}
+		}
+	}
+	cluster := r.choose(unit, request, path)
+	switch {
+	case cluster == nil:
+		return Decision{Reason: NoBackend, What: "its route has no backend that takes traffic"}
+	case cluster.Empty():
+		return Decision{Cluster: nil, Reason: NoEndpoints, What: "nothing is ready to serve " + cluster.Service.String()}
+	case cluster.open():
+		return Decision{Cluster: cluster}
+	}
+	c.lookup(s)
+	return c.pass(s, cluster, request, path)
+}
+
+// lookup finds out who calls, once for each Snapshot.
+func (c *Caller) lookup(s *Snapshot) {
+	if c.snapshot != s {
+		c.snapshot, c.source = s, s.table.Source(c.Address)
+	}
+}
+
+// pass finds the endpoints of a cluster that a call may reach. Where they
+// differ in who may call them, the call goes to one kind that it may reach, each
+// with the probability that its endpoints are chosen among all of these.
+func (c *Caller) pass(s *Snapshot, cluster *Cluster, request route.Request, path []byte) Decision {
+	if len(cluster.parts) == 0 {
+		if c.may(s, cluster, request, path) {
+			return Decision{Cluster: cluster}
+		}
+		return denied(cluster)
+	}
+	total, enforced, allowed := 0, false, false
+	var chosen *Cluster
+	for _, part := range cluster.parts {
+		yes := part.guard == nil || part.guard.Allows(&c.source, request, path)
+		allowed = allowed || yes
+		if !yes && part.guard.Mode == mesh.AccessEnforce {
+			enforced = true
+			continue
+		}
+		total += len(part.endpoints)
+		if c.draw(cluster, total) < len(part.endpoints) {
+			chosen = part
+		}
+	}
+	if !allowed {
+		c.tell(s, cluster.parts[0])
+	}
+	switch {
+	case !enforced:
+		return Decision{Cluster: cluster}
+	case chosen == nil:
+		return denied(cluster.parts[0])
+	}
+	return Decision{Cluster: chosen}
+}
+
+// draw returns a number below n: always the same for a client that is to stay
+// with its endpoint.
+func (c *Caller) draw(cluster *Cluster, n int) int {
+	if !cluster.affinity {
+		return rand.IntN(n)
+	}
+	ip := c.Address.As16()
+	return int(hash(ip[:], uint64(n)) % uint64(n))
+}
+
+func denied(cluster *Cluster) Decision {
+	who := "endpoints that are no pods"
+	if account := cluster.guard.Account; account != (mesh.Name{}) {
+		who = "service account " + account.String()
+	}
+	return Decision{Reason: AccessDenied, What: "no TrafficTarget allows the caller to do this at " + who}
+}
+
+// may tells whether a call may reach the endpoints of a cluster that are all of
+// one kind. In audit it may.
+func (c *Caller) may(s *Snapshot, cluster *Cluster, request route.Request, path []byte) bool {
+	g := cluster.guard
+	if g == nil || g.Allows(&c.source, request, path) {
+		return true
+	}
+	c.tell(s, cluster)
+	return g.Mode != mesh.AccessEnforce
+}
+
+// tell tells of a call to endpoints of one kind that is not allowed.
+func (c *Caller) tell(s *Snapshot, cluster *Cluster) {
+	if s.denials != nil {
+		s.denials.Denied(Denial{Source: c.source, Client: c.Address, Service: cluster.Service, Port: cluster.port, Guard: cluster.guard})
+	}
+}
+
+// Denial is a call that no TrafficTarget allows.
+type Denial struct {
+	Source  route.Source
+	Client  netip.Addr
+	Service mesh.Name // that would have served it
+	Port    uint16
+	Guard   *route.Guard
+}
+
+// Denials is told of each call that is not allowed, also of those that pass
+// because they are only audited.
+type Denials interface{ Denied(Denial) }
