@@ -80,7 +80,7 @@ func fields() map[string]int {
 }
 
 // others are the annotations of Weft that are no policies.
-var others = []string{"protocol", "access"} //nolint:gochecknoglobals // never written
+var others = []string{"protocol", "access", "guard", "guard-allow"} //nolint:gochecknoglobals // never written
 
 // decoder is the scratch of one decoding.
 type decoder struct {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/rs/zerolog"
 	"github.com/weft-mesh/weft/pkg/mesh"
+	"github.com/weft-mesh/weft/pkg/smi"
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -35,11 +36,12 @@ type ClusterConfig struct {
 // Cluster is a control.Source that watches an API server. Make it with
 // NewCluster, run it once.
 //
-// It watches Services, EndpointSlices, Pods and TrafficSplits of all
-// namespaces; Endpoints need no watch, for a cluster mirrors them into slices.
-// TrafficSplits are watched in the newest version that is served; while their
-// CRD is not installed there are none. Services in Weft's own namespace that
-// stand for others become frontends.
+// It watches Services, EndpointSlices, Pods, Namespaces and the kinds of the
+// Service Mesh Interface in all namespaces; Endpoints need no watch, for a
+// cluster mirrors them into slices. Each kind of the Service Mesh Interface is
+// watched in the newest version that is served; while its CRD is not installed
+// there are none. Services in Weft's own namespace that stand for others become
+// frontends.
 //
 // It survives what an API server does: after a lost connection it goes on where
 // it was, after 410 Gone it lists anew, and while there is no API server what
@@ -63,10 +65,14 @@ func NewCluster(config ClusterConfig) *Cluster {
 	c := &Cluster{config: config}
 	core, discovery := config.Client.CoreV1(), config.Client.DiscoveryV1()
 	services, slices, pods := core.Services(""), discovery.EndpointSlices(""), core.Pods("")
-	c.add("Service", &corev1.Service{}, lister(services.List), services.Watch)
-	c.add("EndpointSlice", &discoveryv1.EndpointSlice{}, lister(slices.List), slices.Watch)
-	c.add("Pod", &corev1.Pod{}, lister(pods.List), pods.Watch)
-	c.addSplits()
+	namespaces := core.Namespaces()
+	c.add("", "Service", &corev1.Service{}, lister(services.List), services.Watch)
+	c.add(discoveryv1.GroupName, "EndpointSlice", &discoveryv1.EndpointSlice{}, lister(slices.List), slices.Watch)
+	c.add("", "Pod", &corev1.Pod{}, lister(pods.List), pods.Watch)
+	c.add("", "Namespace", &corev1.Namespace{}, lister(namespaces.List), namespaces.Watch)
+	for _, kind := range smi.Kinds() {
+		c.addSMI(kind)
+	}
 	c.waiting.Store(int32(len(c.feeds)))
 	return c
 }
@@ -99,11 +105,11 @@ func (c *Cluster) firstList() {
 	}
 }
 
-// newFeed adds a kind.
-func (c *Cluster) newFeed(kind string) *feed {
+// newFeed adds a kind of a group.
+func (c *Cluster) newFeed(group, kind string) *feed {
 	f := &feed{status: newStatus(kind, c.config.Log), lookAgain: c.config.LookAgain}
 	f.store = &store{
-		kind: kind, trimmer: newTrimmer(c.config.Namespace), ledger: newLedger(), status: f.status,
+		group: group, kind: kind, trimmer: newTrimmer(c.config.Namespace), ledger: newLedger(), status: f.status,
 		emit: func(change mesh.Change) { c.emit(change) }, first: c.firstList,
 	}
 	c.feeds = append(c.feeds, f)
@@ -111,8 +117,8 @@ func (c *Cluster) newFeed(kind string) *feed {
 }
 
 // add adds a built-in kind.
-func (c *Cluster) add(kind string, example runtime.Object, list listFunc, watch watchFunc) {
-	f := c.newFeed(kind)
+func (c *Cluster) add(group, kind string, example runtime.Object, list listFunc, watch watchFunc) {
+	f := c.newFeed(group, kind)
 	reflector := f.reflector(c.config.Client, example, list, watch)
 	f.open = func(context.Context) (*cache.Reflector, error) { return reflector, nil }
 }

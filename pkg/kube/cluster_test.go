@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -40,12 +41,24 @@ func kubeSplit(weight any) *unstructured.Unstructured {
 // pair is a Cluster on clients that know the objects.
 func pair(objects ...runtime.Object) (*Cluster, *fake.Clientset, *dynamicfake.FakeDynamicClient) {
 	kinds := map[schema.GroupVersionResource]string{}
-	for _, v := range smi.TrafficSplitVersions() {
-		kinds[smi.TrafficSplitResource(v)] = "TrafficSplitList"
+	for _, kind := range smi.Kinds() {
+		for _, v := range kind.Versions {
+			kinds[kind.Resource(v)] = kind.Kind + "List"
+		}
 	}
 	client := fake.NewClientset(objects...)
 	dynamic := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), kinds)
 	return NewCluster(ClusterConfig{Client: client, Dynamic: dynamic, LookAgain: 5 * time.Millisecond, Log: zerolog.Nop()}), client, dynamic
+}
+
+// smiResource is a kind's resource in its newest version.
+func smiResource(t *testing.T, group, kind string) schema.GroupVersionResource {
+	t.Helper()
+	k, ok := smi.Lookup(group, kind)
+	if !ok {
+		t.Fatalf("%s of %s is not known", kind, group)
+	}
+	return k.Resource(k.Versions[0])
 }
 
 func TestClusterFollowsItsKinds(t *testing.T) {
@@ -62,7 +75,7 @@ func TestClusterFollowsItsKinds(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.until("a new Service", has("orders", "carts"))
-	splits := dynamic.Resource(smi.TrafficSplitResource("v1alpha4")).Namespace("shop")
+	splits := dynamic.Resource(smiResource(t, smi.SplitGroup, smi.TrafficSplit)).Namespace("shop")
 	weight := func(want int64) func(*mesh.Inputs) bool {
 		return func(in *mesh.Inputs) bool {
 			b := in.Splits[name("s")].Backends
@@ -88,7 +101,8 @@ func TestClusterFollowsItsKinds(t *testing.T) {
 			t.Errorf("got %+v, want it well", s)
 		}
 	}
-	if len(kinds) != 4 || kinds[0] != "Service" || kinds[3] != "TrafficSplit" {
+	want := []string{"Service", "EndpointSlice", "Pod", "Namespace", "TrafficSplit", "HTTPRouteGroup", "TCPRoute", "UDPRoute", "TrafficTarget", "IdentityBinding"}
+	if !slices.Equal(kinds, want) {
 		t.Errorf("got kinds %v", kinds)
 	}
 }

@@ -12,5 +12,7 @@
 // An object that cannot be read becomes a problem on that object, and what was
 // read of it before stays in effect: a broken object does not say what its
 // author wants, and routing by what was wanted a moment ago harms least. It is
-// gone when the object is.
+// gone when the object is. Only what says who may call whom (TrafficTargets,
+// IdentityBindings and the routes that they name) grants nothing while it cannot
+// be read: nodes must not differ by when they were started.
 package kube

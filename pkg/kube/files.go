@@ -31,10 +31,10 @@ type FilesConfig struct {
 // `kubectl get -o yaml` prints them. Make it with NewFiles, run it once.
 //
 // A file holds any number of documents and Lists. Services, EndpointSlices,
-// Endpoints, Pods and TrafficSplits count; other kinds are passed over, and so
-// is what Weft itself wrote. An object without a namespace is in "default". Of
-// an object that stands twice the first counts, by path, and the second is a
-// Problem.
+// Endpoints, Pods, Namespaces and the kinds of the Service Mesh Interface count;
+// other kinds are passed over, and so is what Weft itself wrote. An object
+// without a namespace is in "default". Of an object that stands twice the first
+// counts, by path, and the second is a Problem.
 //
 // A file that cannot be read, as a whole or in one document, is a Problem on
 // the Ref{Kind: "File", Name: "path:line"}; what its last readable version held

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"fmt"
 	"reflect"
 	"strings"
 
@@ -30,12 +31,16 @@ func malformed(ref mesh.Ref, err error) reading {
 
 // key identifies an object, whatever the version that it is read in.
 type key struct {
-	kind string
-	name mesh.Name
+	group, kind string // group is empty for the core kinds
+	name        mesh.Name
 }
 
 func keyOf(ref mesh.Ref) key {
-	return key{kind: ref.Kind, name: mesh.Name{Namespace: ref.Namespace, Name: ref.Name}}
+	group, _, ok := strings.Cut(ref.APIVersion, "/")
+	if !ok {
+		group = ""
+	}
+	return key{group: group, kind: ref.Kind, name: mesh.Name{Namespace: ref.Namespace, Name: ref.Name}}
 }
 
 // held is what stands of one object.
@@ -143,4 +148,27 @@ func (in interner) of(s string) string {
 	s = strings.Clone(s)
 	in[s] = s
 	return s
+}
+
+// labelSets lets pods with equal labels, as those of one ReplicaSet are, share
+// one set that nobody edits. It forgets all when it is full.
+type labelSets map[string]map[string]string
+
+func (sets labelSets) of(labels map[string]string, names interner) map[string]string {
+	if len(labels) == 0 {
+		return nil
+	}
+	id := fmt.Sprintf("%q", labels) // sorted by name
+	if known, ok := sets[id]; ok {
+		return known
+	}
+	if len(sets) >= mostInterned {
+		clear(sets)
+	}
+	set := make(map[string]string, len(labels))
+	for name, value := range labels {
+		set[names.of(name)] = names.of(value)
+	}
+	sets[id] = set
+	return set
 }

@@ -30,7 +30,7 @@ func TestLedgerTellsDifferencesOnly(t *testing.T) {
 	step(l.replace([]reading{serviceReading("b", "1"), serviceReading("a", "1")}), 0)
 	step(l.put(serviceReading("a", "1")), 0)
 	step(l.put(serviceReading("a", "2")), 1)
-	step(l.drop(key{"Service", name("nobody")}), 0)
+	step(l.drop(key{kind: "Service", name: name("nobody")}), 0)
 	step(l.put(reading{ref: mesh.Ref{Kind: "Service", Namespace: "shop", Name: "nothing"}}), 0)
 	step(l.replace([]reading{serviceReading("a", "2"), serviceReading("c", "1")}), 2)
 	if !has("a", "c")(in) {
@@ -40,8 +40,8 @@ func TestLedgerTellsDifferencesOnly(t *testing.T) {
 	if !has("a", "c")(in) || len(in.Problems) != 1 {
 		t.Errorf("got %+v, want the problem and what stood", in)
 	}
-	step(l.drop(key{"Service", name("a")}), 1)
-	step(l.drop(key{"Service", name("c")}), 1)
+	step(l.drop(key{kind: "Service", name: name("a")}), 1)
+	step(l.drop(key{kind: "Service", name: name("c")}), 1)
 	if !has()(in) || len(in.Problems) != 0 || len(l.held) != 0 {
 		t.Errorf("got %+v, want nothing", in)
 	}

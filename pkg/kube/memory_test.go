@@ -22,7 +22,7 @@ func bigPod(i int) *corev1.Pod {
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: copied("shop-%d", i%50), Name: copied("orders-%d-7d9f8c6b5-x%05d", i%1000, i), UID: "u",
 			CreationTimestamp: metav1.NewTime(time.Unix(int64(i), 0)),
-			Labels:            map[string]string{"pod-template-hash": copied("7d9f8c6b5"), "app": copied("orders-%d", i)},
+			Labels:            map[string]string{"pod-template-hash": copied("7d9f8c6b5"), "app": copied("orders-%d", i%1000)},
 			OwnerReferences:   []metav1.OwnerReference{{Kind: copied("ReplicaSet"), Name: copied("orders-%d-7d9f8c6b5", i%1000), Controller: &yes}},
 			ManagedFields:     []metav1.ManagedFieldsEntry{{FieldsV1: &metav1.FieldsV1{Raw: make([]byte, 4096)}}},
 		},

@@ -200,7 +200,11 @@ func known(kind metav1.TypeMeta) metav1.Object {
 		return &corev1.Pod{}
 	case kind.APIVersion == "discovery.k8s.io/v1" && kind.Kind == "EndpointSlice":
 		return &discoveryv1.EndpointSlice{}
-	case strings.HasPrefix(kind.APIVersion, smi.SplitGroup+"/") && kind.Kind == smi.TrafficSplit:
+	case kind.APIVersion == "v1" && kind.Kind == "Namespace":
+		return &corev1.Namespace{}
+	}
+	group, _, _ := strings.Cut(kind.APIVersion, "/")
+	if _, ok := smi.Lookup(group, kind.Kind); ok {
 		return &unstructured.Unstructured{}
 	}
 	return nil
@@ -209,7 +213,11 @@ func known(kind metav1.TypeMeta) metav1.Object {
 // read reads an object of a known kind. What cannot be read of it is told on
 // the object, not on the file.
 func (p parser) read(h *header, object metav1.Object, raw []byte) reading {
-	if h.Metadata.Namespace == "" {
+	_, clusterWide := object.(*corev1.Namespace)
+	switch {
+	case clusterWide:
+		h.Metadata.Namespace = ""
+	case h.Metadata.Namespace == "":
 		h.Metadata.Namespace = metav1.NamespaceDefault
 	}
 	if err := json.Unmarshal(raw, object); err != nil {

@@ -57,13 +57,16 @@ func FuzzParse(f *testing.F) {
 	f.Add("apiVersion: v1\nkind: Endpoints\nmetadata: {name: a}\nsubsets: [{addresses: [{ip: 1.2.3.4}], ports: [{port: 1}]}]")
 	f.Add("apiVersion: v1\nkind: PodList\nitems: [{metadata: {name: a}, status: {podIPs: [{}]}}]")
 	f.Add(`{"apiVersion":"split.smi-spec.io/v1alpha4","kind":"TrafficSplit","metadata":{"name":"a"},"spec":{"backends":[{"weight":1e9}]}}`)
+	f.Add("apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, namespace: x, annotations: {weft.mesh/access: enforce}}")
+	f.Add(`{"apiVersion":"specs.smi-spec.io/v1alpha1","kind":"HTTPRouteGroup","metadata":{"name":"a"},"matches":[{"name":"b","headers":[{"x":"y"}]}]}`)
+	f.Add(`{"apiVersion":"access.smi-spec.io/v1alpha3","kind":"TrafficTarget","metadata":{"name":"a"},"spec":{"destination":{"kind":"ServiceAccount","name":"b"}}}`)
 	f.Add("--- a: &a [*a]\n---\r\n...\n---")
 	f.Fuzz(func(t *testing.T, content string) {
 		p := parser{trimmer: newTrimmer(""), log: zerolog.Nop()}
 		found, broken := p.parse("f", []byte(content))
 		in, ledger := mesh.NewInputs(), newLedger()
 		for _, r := range found {
-			if r.reading.ref.Name == "" || r.reading.ref.Namespace == "" || r.reading.ref.Kind == "" {
+			if r.reading.ref.Name == "" || (r.reading.ref.Namespace == "") != (r.reading.ref.Kind == "Namespace") || r.reading.ref.Kind == "" {
 				t.Errorf("an object without a name: %+v", r.reading.ref)
 			}
 			for _, e := range ledger.put(r.reading) {

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/weft-mesh/weft/pkg/mesh"
+	"github.com/weft-mesh/weft/pkg/smi"
 )
 
 type (
@@ -12,6 +13,12 @@ type (
 	slicePiece   mesh.SliceInput
 	podPiece     mesh.PodInput
 	splitPiece   mesh.SplitInput
+	// The kinds that access rests on.
+	routeGroupPiece mesh.RouteGroupInput
+	portRoutePiece  mesh.PortRouteInput
+	targetPiece     mesh.TargetInput
+	bindingPiece    mesh.BindingInput
+	namespacePiece  mesh.NamespaceInput
 	// endpointsPiece has one entry per subset of an Endpoints object.
 	endpointsPiece []mesh.SliceInput
 	// frontendPiece is a shadow Service, kept under the Service it stands for.
@@ -34,6 +41,37 @@ func (p podPiece) drop(in *mesh.Inputs, name mesh.Name) { delete(in.Pods, name) 
 
 func (p splitPiece) put(in *mesh.Inputs, name mesh.Name)  { in.Splits[name] = mesh.SplitInput(p) }
 func (p splitPiece) drop(in *mesh.Inputs, name mesh.Name) { delete(in.Splits, name) }
+
+func (p routeGroupPiece) put(in *mesh.Inputs, name mesh.Name) {
+	in.RouteGroups[name] = mesh.RouteGroupInput(p)
+}
+func (p routeGroupPiece) drop(in *mesh.Inputs, name mesh.Name) { delete(in.RouteGroups, name) }
+
+func (p portRoutePiece) put(in *mesh.Inputs, name mesh.Name) {
+	p.of(in)[name] = mesh.PortRouteInput(p)
+}
+func (p portRoutePiece) drop(in *mesh.Inputs, name mesh.Name) { delete(p.of(in), name) }
+
+// of is where routes of its kind are.
+func (p portRoutePiece) of(in *mesh.Inputs) map[mesh.Name]mesh.PortRouteInput {
+	if p.Ref.Kind == smi.UDPRoute {
+		return in.UDPRoutes
+	}
+	return in.TCPRoutes
+}
+
+func (p targetPiece) put(in *mesh.Inputs, name mesh.Name)  { in.Targets[name] = mesh.TargetInput(p) }
+func (p targetPiece) drop(in *mesh.Inputs, name mesh.Name) { delete(in.Targets, name) }
+
+func (p bindingPiece) put(in *mesh.Inputs, name mesh.Name) {
+	in.Bindings[name] = mesh.BindingInput(p)
+}
+func (p bindingPiece) drop(in *mesh.Inputs, name mesh.Name) { delete(in.Bindings, name) }
+
+func (p namespacePiece) put(in *mesh.Inputs, name mesh.Name) {
+	in.Namespaces[name.Name] = mesh.NamespaceInput(p)
+}
+func (p namespacePiece) drop(in *mesh.Inputs, name mesh.Name) { delete(in.Namespaces, name.Name) }
 
 func (p endpointsPiece) put(in *mesh.Inputs, name mesh.Name) {
 	for i, subset := range p {

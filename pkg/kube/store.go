@@ -13,13 +13,13 @@ import (
 // holds the whole, and tells what differs. All its methods are called by the
 // goroutine of its feed.
 type store struct {
-	kind    string
-	trimmer *trimmer
-	ledger  *ledger
-	status  *status
-	emit    func(mesh.Change)
-	first   func() // called once, after the first list was told
-	listed  bool
+	group, kind string
+	trimmer     *trimmer
+	ledger      *ledger
+	status      *status
+	emit        func(mesh.Change)
+	first       func() // called once, after the first list was told
+	listed      bool
 }
 
 // Transformer has the reflector trim objects while a list still streams in.
@@ -58,7 +58,7 @@ func (s *store) Update(object any) error { return s.Add(object) }
 // Delete records that an object is gone. Of one that vanished unseen
 // (cache.DeletedFinalStateUnknown) only the name counts.
 func (s *store) Delete(object any) error {
-	k := key{kind: s.kind}
+	k := key{group: s.group, kind: s.kind}
 	if unseen, ok := object.(cache.DeletedFinalStateUnknown); ok {
 		namespace, name, err := cache.SplitMetaNamespaceKey(unseen.Key)
 		if err != nil {

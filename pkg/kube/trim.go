@@ -8,7 +8,6 @@ import (
 
 	"github.com/weft-mesh/weft/pkg/annotations"
 	"github.com/weft-mesh/weft/pkg/mesh"
-	"github.com/weft-mesh/weft/pkg/smi"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,10 +19,11 @@ import (
 type trimmer struct {
 	namespace string // Weft's own, where Services are shadow Services; empty for none
 	names     interner
+	labels    labelSets
 }
 
 func newTrimmer(namespace string) *trimmer {
-	return &trimmer{namespace: namespace, names: interner{}}
+	return &trimmer{namespace: namespace, names: interner{}, labels: labelSets{}}
 }
 
 // read reads an object of any kind that Weft knows; nothing is kept of others.
@@ -44,10 +44,11 @@ func (t *trimmer) read(object metav1.Object) reading {
 	case *corev1.Pod:
 		r.ref = t.ref("v1", "Pod", o)
 		r.piece = t.pod(o)
+	case *corev1.Namespace:
+		r.ref = t.ref("v1", "Namespace", o)
+		r.piece = t.space(r.ref, o)
 	case *unstructured.Unstructured:
-		var split mesh.SplitInput
-		split, err = smi.DecodeTrafficSplit(o)
-		r.ref, r.piece = split.Ref, splitPiece(split)
+		return readSMI(o)
 	}
 	if err != nil {
 		return malformed(r.ref, err)
@@ -84,6 +85,15 @@ func (t *trimmer) service(ref mesh.Ref, s *corev1.Service) (piece, error) {
 		input.Ports = append(input.Ports, port)
 	}
 	return servicePiece(input), nil
+}
+
+// space reads a Namespace. Of most there is nothing to keep.
+func (t *trimmer) space(ref mesh.Ref, n *corev1.Namespace) piece {
+	own := annotations.Own(n.Annotations)
+	if own == nil {
+		return nil
+	}
+	return namespacePiece{Ref: ref, Annotations: own, Policies: annotations.Policies(ref, n.Annotations)}
 }
 
 func (t *trimmer) servicePort(p *corev1.ServicePort) (mesh.ServicePort, error) {

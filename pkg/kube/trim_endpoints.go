@@ -138,6 +138,7 @@ func (t *trimmer) pod(p *corev1.Pod) piece {
 		Node:           t.names.of(p.Spec.NodeName),
 		HostNetwork:    p.Spec.HostNetwork,
 		Finished:       p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed,
+		Labels:         t.labels.of(p.Labels, t.names),
 		Created:        p.CreationTimestamp.UTC(),
 	}
 	input.OwnerKind, input.OwnerName = t.owner(p)

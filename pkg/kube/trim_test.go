@@ -209,11 +209,11 @@ func TestPods(t *testing.T) {
 	want := mesh.NewInputs()
 	want.Pods[name("orders-7d9f8-x")] = mesh.PodInput{
 		IPs: []netip.Addr{addr("10.0.0.1"), addr("fd00::1")}, ServiceAccount: "orders", Node: "n1",
-		OwnerKind: "Deployment", OwnerName: "orders", Created: created,
+		OwnerKind: "Deployment", OwnerName: "orders", Created: created, Labels: map[string]string{"pod-template-hash": "7d9f8"},
 	}
 	want.Pods[name("plain")] = mesh.PodInput{IPs: []netip.Addr{addr("10.0.0.2")}, OwnerKind: "Pod", OwnerName: "plain", HostNetwork: true}
 	want.Pods[name("done")] = mesh.PodInput{OwnerKind: "Job", OwnerName: "job", Finished: true}
-	want.Pods[name("odd")] = mesh.PodInput{OwnerKind: "ReplicaSet", OwnerName: "odd-rs", Finished: true}
+	want.Pods[name("odd")] = mesh.PodInput{OwnerKind: "ReplicaSet", OwnerName: "odd-rs", Finished: true, Labels: map[string]string{"pod-template-hash": "other"}}
 	check(t, want, inputs(t, `
 apiVersion: v1
 kind: Pod

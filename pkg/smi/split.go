@@ -1,15 +1,13 @@
 package smi
 
 import (
-	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/weft-mesh/weft/pkg/mesh"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// DecodeTrafficSplit reads a TrafficSplit of any of TrafficSplitVersions.
+// DecodeTrafficSplit reads a TrafficSplit of any version.
 //
 // A weight may be a whole number, a decimal or a quantity ("500m"). Fields are
 // read whatever the version: all versions are stored under one schema.
@@ -21,24 +19,14 @@ import (
 // left something out, the rest is kept and SplitInput.Problems tells it: a
 // backend without service is dropped, one without weight has weight 0.
 func DecodeTrafficSplit(object *unstructured.Unstructured) (mesh.SplitInput, error) {
-	if object == nil || object.Object == nil {
-		return mesh.SplitInput{}, errors.New("the object is empty")
-	}
-	split := mesh.SplitInput{
-		Ref: mesh.Ref{
-			APIVersion: object.GetAPIVersion(), Kind: object.GetKind(),
-			Namespace: object.GetNamespace(), Name: object.GetName(), UID: string(object.GetUID()),
-		},
-		Created: object.GetCreationTimestamp().UTC(),
-	}
-	kind := object.GroupVersionKind()
-	if kind.Group != SplitGroup || kind.Kind != TrafficSplit || !slices.Contains(TrafficSplitVersions(), kind.Version) {
-		return split, fmt.Errorf("apiVersion %q, kind %q: want a %s of %s in a version of %v",
-			shorten(split.Ref.APIVersion), shorten(split.Ref.Kind), TrafficSplit, SplitGroup, TrafficSplitVersions())
+	h, err := head(object, SplitGroup, TrafficSplit)
+	split := mesh.SplitInput{Ref: h.ref, Created: h.created}
+	if err != nil {
+		return split, err
 	}
 	d := decoder{split: &split}
 	if err := d.spec(object.Object["spec"]); err != nil {
-		return mesh.SplitInput{Ref: split.Ref, Created: split.Created}, err
+		return mesh.SplitInput{Ref: h.ref, Created: h.created}, err
 	}
 	return split, nil
 }
@@ -48,9 +36,7 @@ type decoder struct{ split *mesh.SplitInput }
 
 // problem tells of a field that was left out.
 func (d decoder) problem(format string, args ...any) {
-	d.split.Problems = append(d.split.Problems, mesh.Problem{
-		Object: d.split.Ref, Reason: mesh.Malformed, Message: fmt.Sprintf(format, args...),
-	})
+	d.split.Problems = append(d.split.Problems, malformed(d.split.Ref, format, args...))
 }
 
 func (d decoder) spec(value any) error {

@@ -178,10 +178,17 @@ func TestOtherKindsAreErrors(t *testing.T) {
 	}
 }
 
-func TestResourceOfEveryVersion(t *testing.T) {
-	for _, version := range smi.TrafficSplitVersions() {
-		if got, want := smi.TrafficSplitResource(version).String(), "split.smi-spec.io/"+version+", Resource=trafficsplits"; got != want {
+func TestKindsAreFoundByTheirGroup(t *testing.T) {
+	for _, kind := range smi.Kinds() {
+		found, ok := smi.Lookup(kind.Group, kind.Kind)
+		if diff := cmp.Diff(kind, found); !ok || diff != "" {
+			t.Errorf("%s: %s", kind.Kind, diff)
+		}
+		if got, want := kind.Resource("v1alpha4").String(), kind.Group+"/v1alpha4, Resource="+kind.Plural; got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
+	}
+	if _, ok := smi.Lookup("gateway.networking.k8s.io", smi.TCPRoute); ok {
+		t.Error("a kind of another group was found")
 	}
 }
