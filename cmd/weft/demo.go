@@ -3,8 +3,8 @@ package main
 import (
 	"context"
 	"io"
-	"os"
 
+	"github.com/weft-mesh/weft/internal/console"
 	"github.com/weft-mesh/weft/pkg/demo"
 )
 
@@ -21,6 +21,5 @@ func (c *demoCommand) Run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	file, isFile := out.(*os.File)
-	return demo.Run(ctx, demo.Config{Out: out, Terminal: isFile && isTerminal(file), Log: log})
+	return demo.Run(ctx, demo.Config{Out: out, Terminal: console.IsTerminal(out), Log: log})
 }

@@ -19,7 +19,7 @@ func TestEveryOptionIsDocumentedWithItsDefault(t *testing.T) {
 		t.Fatal(err)
 	}
 	sections := strings.Split(string(text), "\n## weft ")
-	for _, c := range commands {
+	for _, c := range commands() {
 		fields := config.Fields(c.make())
 		if len(fields) == 0 {
 			continue
@@ -35,11 +35,15 @@ func TestEveryOptionIsDocumentedWithItsDefault(t *testing.T) {
 			if f.Default != "" {
 				value = "`" + f.Default + "`"
 			}
-			if row := fmt.Sprintf("| `--%s` | %s | %s |", f.Name, value, f.Description); !strings.Contains(section, row) {
+			short := ""
+			if f.Short != "" {
+				short = "`-" + f.Short + "`, "
+			}
+			if row := fmt.Sprintf("| %s`--%s` | %s | %s |", short, f.Name, value, f.Description); !strings.Contains(section, row) {
 				t.Errorf("docs/options.md, weft %s, lacks the row\n%s", c.name, row)
 			}
 		}
-		if rows := strings.Count(section, "\n| `--"); rows != len(fields) {
+		if rows := len(regexp.MustCompile("(?m)^\\| (`-.`, )?`--").FindAllString(section, -1)); rows != len(fields) {
 			t.Errorf("docs/options.md, weft %s, has %d options; the command has %d", c.name, rows, len(fields))
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"os"
 
 	"github.com/rs/zerolog"
+	"github.com/weft-mesh/weft/internal/console"
 )
 
 // logConfig is the part of a configuration that makes a logger.
@@ -22,16 +23,10 @@ func (c logConfig) logger() (zerolog.Logger, error) {
 	case "json":
 		return zerolog.New(os.Stderr).Level(level).With().Timestamp().Logger(), nil
 	case "text":
-		writer := zerolog.ConsoleWriter{Out: os.Stderr, NoColor: !isTerminal(os.Stderr)}
+		writer := zerolog.ConsoleWriter{Out: os.Stderr, NoColor: !console.IsTerminal(os.Stderr)}
 		return zerolog.New(writer).Level(level).With().Timestamp().Logger(), nil
 	}
 	return zerolog.Nop(), usageError("--log.format=%s: takes json or text", c.Format)
-}
-
-// isTerminal tells whether a person watches the file.
-func isTerminal(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 func defaultLog(format string) logConfig { return logConfig{Level: "info", Format: format} }

@@ -35,14 +35,20 @@ type command struct {
 	make func() runner
 }
 
-var commands = []command{
-	{"demo", "watch a canary move through a mesh on this machine", newDemoCommand},
-	{"local", "run a whole mesh on this machine, from YAML files", newLocalCommand},
-	{"node", "run the proxy of one node of a cluster", newNodeCommand},
-	{"controller", "write the mesh's Services, names and DNS patch", func() runner { return newControllerCommand() }},
-	{"check", "say whether the mesh of a cluster is whole, and what to do if not", newCheck},
-	{"uninstall", "remove everything of Weft from a cluster", newUninstall},
-	{"version", "print the version", func() runner { return &versionCommand{} }},
+// commands are the rows of `weft help`. It is a function for `weft completion`
+// is one of them and lists them.
+func commands() []command {
+	return []command{
+		{"demo", "watch a canary move through a mesh on this machine", newDemoCommand},
+		{"local", "run a whole mesh on this machine, from YAML files", newLocalCommand},
+		{"node", "run the proxy of one node of a cluster", newNodeCommand},
+		{"controller", "write the mesh's Services, names and DNS patch", func() runner { return newControllerCommand() }},
+		{"check", "say whether the mesh of a cluster is whole, and what to do if not", newCheck},
+		{"describe", "show what the mesh knows of a Service, from its name to its endpoints", newDescribe},
+		{"uninstall", "remove everything of Weft from a cluster", newUninstall},
+		{"completion", "print what bash, zsh or fish need to complete commands and flags", func() runner { return &completionCommand{} }},
+		{"version", "print the version", func() runner { return &versionCommand{} }},
+	}
 }
 
 // The exit statuses of weft.
@@ -77,14 +83,15 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if isHelp(args[0]) {
 		args[0], args[1] = args[1], args[0] // weft help check is weft check --help
 	}
-	at := slices.IndexFunc(commands, func(c command) bool { return c.name == args[0] })
+	all := commands()
+	at := slices.IndexFunc(all, func(c command) bool { return c.name == args[0] })
 	if at < 0 {
 		return usageError("%q is not a command; `weft help` lists them", args[0])
 	}
-	c, args := commands[at], args[1:]
+	c, args := all[at], args[1:]
 	configured := c.make()
 	if slices.ContainsFunc(args, isHelp) {
-		fmt.Fprintf(out, "weft %s: %s\n\n", c.name, c.does)
+		fmt.Fprintf(out, "weft %s: %s\n\nUsage: weft %s\n\n", c.name, c.does, usageOf(c.name, configured))
 		config.Help(out, configured)
 		return nil
 	}
@@ -108,10 +115,18 @@ func isHelp(arg string) bool {
 	return slices.Contains([]string{"help", "-h", "--help", "-help"}, arg)
 }
 
+// usageOf is the command with its arguments, such as "describe SERVICE [--flag=value …]".
+func usageOf(name string, configured any) string {
+	for _, a := range config.Arguments(configured) {
+		name += " " + a.String()
+	}
+	return name + " [--flag=value …]"
+}
+
 func usage(w io.Writer) {
-	fmt.Fprint(w, "Weft is a service mesh for Kubernetes: one small proxy per node, nothing in the pods.\n\nUsage: weft COMMAND [--flag=value …]\n\n")
+	fmt.Fprint(w, "Weft is a service mesh for Kubernetes: one small proxy per node, nothing in the pods.\n\nUsage: weft COMMAND [ARGUMENT …] [--flag=value …]\n\n")
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, c := range commands {
+	for _, c := range commands() {
 		fmt.Fprintf(table, "  %s\t%s\n", c.name, c.does)
 	}
 	_ = table.Flush() // a failure to write help shows itself

@@ -10,8 +10,14 @@
 //	err := config.Load(&c, []string{"--portOffset=1000", "--dns.address", "127.0.0.1:53"}, os.Environ())
 //
 // A field PortOffset is the flag --portOffset and the variable WEFT_PORTOFFSET;
-// DNS.Address is --dns.address and WEFT_DNS_ADDRESS. Flags are not
-// case-sensitive. The values the struct holds before are the defaults.
+// DNS.Address is --dns.address and WEFT_DNS_ADDRESS; the fields of an embedded
+// struct are as the others. Flags are not case-sensitive. The values the struct holds before are the defaults. A field
+// with the tag short:"o" may also be said as -o.
+//
+// A string field with the tag argument:"SERVICE" is no flag but takes the next
+// argument without dashes, in the order of the fields; one with
+// argument:"[SERVICE]" may be left out. The tag oneOf:"table json" lists the
+// values that a string field takes.
 package config
 
 import (
@@ -30,11 +36,12 @@ import (
 const Prefix = "WEFT_"
 
 // Load fills target, a pointer to a struct, as the package says. Arguments that
-// are no flags are an error; environment variables that name no field are not,
-// for they may be another command's.
+// are no flags are an error where no field takes them; environment variables
+// that name no field are not, for they may be another command's.
 func Load(target any, args, environ []string) error {
-	if stray, ok := firstStray(target, args); ok {
-		return fmt.Errorf("%q is not a flag; flags begin with --", stray)
+	args, plain := divide(target, args)
+	if err := takeArguments(target, plain); err != nil {
+		return err
 	}
 	flags, err := flag.Parse(args, target)
 	if err != nil {
@@ -59,7 +66,7 @@ func Load(target any, args, environ []string) error {
 			return wrong(target, short, "--"+short+"=", value, err)
 		}
 	}
-	return nil
+	return checkWords(target)
 }
 
 // configFile takes the file's path out of the flags and the environment.
@@ -114,32 +121,14 @@ func wrong(target any, name, said, value string, err error) error {
 	return fmt.Errorf("%s%s: %w", said, value, err)
 }
 
-// firstStray returns the first argument that is neither a flag nor its value;
-// paerser would drop it and what follows in silence.
-func firstStray(target any, args []string) (string, bool) {
-	bools := map[string]bool{}
-	for _, f := range Fields(target) {
-		bools[strings.ToLower(f.Name)] = f.Type.Kind() == reflect.Bool
-	}
-	for i := 0; i < len(args); i++ {
-		name, isFlag := strings.CutPrefix(args[i], "-")
-		if !isFlag || strings.Trim(name, "-") == "" {
-			return args[i], true
-		}
-		name = strings.TrimPrefix(name, "-")
-		if !strings.Contains(name, "=") && !bools[strings.ToLower(name)] {
-			i++
-		}
-	}
-	return "", false
-}
-
 // Field is one value of a configuration struct.
 type Field struct {
 	Name        string // as a flag, without the dashes: "dns.address"
 	Description string
 	Type        reflect.Type
-	Default     string // as it would be written on the command line; empty for none
+	Default     string   // as it would be written on the command line; empty for none
+	Short       string   // a letter that says the same after one dash; empty for none
+	OneOf       []string // the values that it takes; empty for any of the type
 }
 
 // Variable is the environment variable of the field.
@@ -150,6 +139,8 @@ func (f Field) Variable() string {
 // takes says in words which values the field takes.
 func (f Field) takes() string {
 	switch kind := f.Type.Kind(); {
+	case len(f.OneOf) > 0:
+		return list(f.OneOf)
 	case f.Type == reflect.TypeFor[time.Duration]():
 		return "a duration such as 500ms, 5s or 1m"
 	case kind == reflect.Bool:
@@ -166,7 +157,7 @@ func (f Field) takes() string {
 	return "text"
 }
 
-// Fields lists the values of a configuration struct in the order of its fields.
+// Fields lists the flags of a configuration struct in the order of its fields.
 // The current values are the defaults.
 func Fields(target any) []Field {
 	return fieldsOf(reflect.ValueOf(target).Elem(), "")
@@ -178,13 +169,16 @@ func fieldsOf(v reflect.Value, prefix string) []Field {
 		field := v.Type().Field(i)
 		name := prefix + flagName(field.Name)
 		switch value := v.Field(i); {
-		case !field.IsExported():
+		case !field.IsExported() || field.Tag.Get(argumentTag) != "":
+		case field.Anonymous:
+			out = append(out, fieldsOf(value, prefix)...)
 		case value.Kind() == reflect.Struct:
 			out = append(out, fieldsOf(value, name+".")...)
 		default:
 			out = append(out, Field{
 				Name: name, Description: field.Tag.Get("description"),
-				Type: field.Type, Default: written(value),
+				Type: field.Type, Default: written(value), Short: field.Tag.Get("short"),
+				OneOf: strings.Fields(field.Tag.Get(oneOfTag)),
 			})
 		}
 	}

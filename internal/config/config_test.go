@@ -103,6 +103,59 @@ func TestAWrongValueNamesTheFlagAndWhatItTakes(t *testing.T) {
 	}
 }
 
+type placed struct {
+	Kind  string `argument:"KIND" description:"What." oneOf:"svc ns"`
+	Name  string `argument:"[NAME]" description:"Which."`
+	Watch bool   `short:"w"`
+	Shown
+}
+
+type Shown struct {
+	Output string `short:"o" description:"How." oneOf:"table wide json yaml"`
+}
+
+func shown(output string) Shown { return Shown{output} }
+
+func TestArgumentsGoWhereTheirPlaceSays(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		want placed
+		err  string
+	}{
+		{args: []string{"svc"}, want: placed{Kind: "svc", Shown: shown("table")}},
+		{args: []string{"-o", "json", "svc", "--watch", "orders"}, want: placed{Kind: "svc", Name: "orders", Shown: shown("json"), Watch: true}},
+		{args: []string{"svc", "-w", "orders", "-o=yaml"}, want: placed{Kind: "svc", Name: "orders", Watch: true, Shown: shown("yaml")}},
+		{args: []string{"--output=wide", "--", "svc", "-w"}, want: placed{Kind: "svc", Name: "-w", Shown: shown("wide")}},
+		{args: nil, err: "KIND is missing"},
+		{args: []string{"ns", "b", "c"}, err: `"c" is one argument too many`},
+		{args: []string{"pod"}, err: `"pod": KIND takes svc or ns`},
+		{args: []string{"ns", "-o", "xml"}, err: `--output=xml: --output takes table, wide, json or yaml`},
+		{args: []string{"ns", "-x=1"}, err: "--x: there is no such flag"},
+	} {
+		got := placed{Shown: shown("table")}
+		err := config.Load(&got, test.args, nil)
+		if test.err != "" {
+			if err == nil || !strings.Contains(err.Error(), test.err) {
+				t.Errorf("%q: error %v; want %q", test.args, err, test.err)
+			}
+			continue
+		}
+		if err != nil || got != test.want {
+			t.Errorf("%q: %+v, %v; want %+v", test.args, got, err, test.want)
+		}
+	}
+}
+
+func TestHelpShowsArgumentsAndShortFlags(t *testing.T) {
+	var out strings.Builder
+	config.Help(&out, &placed{Shown: shown("table")})
+	for _, want := range []string{"KIND ", "[NAME] ", "Which.", "-o, --output=table"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("help lacks %q:\n%s", want, out.String())
+		}
+	}
+}
+
 func TestHelpNamesEveryOptionWithItsDefault(t *testing.T) {
 	var out strings.Builder
 	config.Help(&out, defaults())

@@ -6,12 +6,18 @@ import (
 	"text/tabwriter"
 )
 
-// Help writes the options of a configuration struct: flag, default, what it is
-// for, environment variable.
+// Help writes the arguments and the options of a configuration struct: flag,
+// default, what it is for, environment variable.
 func Help(w io.Writer, target any) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, a := range Arguments(target) {
+		fmt.Fprintf(table, "  %s\t%s\n", a, a.Description)
+	}
 	for _, f := range Fields(target) {
 		flag := "--" + f.Name
+		if f.Short != "" {
+			flag = "-" + f.Short + ", " + flag
+		}
 		if f.Default != "" {
 			flag += "=" + f.Default
 		}

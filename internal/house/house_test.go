@@ -38,8 +38,10 @@ var imports = map[string][]string{
 	"pkg/telemetry": {"github.com/prometheus/client_golang"},
 	// The embedded DNS server answers from a Mesh.
 	"pkg/dns": {"./pkg/mesh", "github.com/miekg/dns", "golang.org/x/sync"},
-	// The admin API shows snapshots.
-	"pkg/admin": {"./pkg/control", "./pkg/mesh", "github.com/prometheus/client_golang"},
+	// The admin API shows snapshots, and what the data plane made of them.
+	"pkg/admin": {"./pkg/control", "./pkg/mesh", "./pkg/nodeproxy/upstream", "github.com/prometheus/client_golang"},
+	// The way to the proxies is the API server's; what they say is others' matter.
+	"pkg/reach": {"k8s.io/client-go", "k8s.io/api", "k8s.io/apimachinery", "golang.org/x/sync"},
 	// The node, local mode and the demo wire a whole mesh in one process.
 	"pkg/node":  {"*"},
 	"pkg/local": {"*"},
@@ -57,6 +59,8 @@ var imports = map[string][]string{
 	"pkg/nodeproxy/upstream":    {"./pkg/mesh", "./pkg/route", "./pkg/policy"},
 	// Flags, environment and files are paerser's.
 	"internal/config": {"github.com/traefik/paerser", "sigs.k8s.io/yaml"},
+	// What a person sees is text.
+	"internal/console": {"sigs.k8s.io/yaml"},
 	// Tests of any package ask for addresses.
 	"internal/freeport": {},
 	"internal/house":    {},

@@ -6,6 +6,8 @@
 //	/metrics       Prometheus text or OpenMetrics
 //	/api/table     what is routed, as JSON (a Table)
 //	/api/problems  what is wrong, as a JSON array of mesh.Problem
+//	/api/services/{namespace}/{name}
+//	               all that is known of one Service, as JSON (a Service)
 //
 // The node, the controller and local mode serve the same Handler, each with the
 // functions it has. The API only reads.
@@ -15,12 +17,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/weft-mesh/weft/pkg/control"
 	"github.com/weft-mesh/weft/pkg/mesh"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 )
 
 // Config of a Handler. A nil function or Gatherer leaves its path out; without
@@ -34,6 +38,9 @@ type Config struct {
 	Latest func() *control.Snapshot
 	// Problems is what /api/problems shows.
 	Problems func() []mesh.Problem
+	// States is what the proxy has seen of endpoints. With Latest and Problems,
+	// it is what /api/services shows.
+	States func([]netip.AddrPort) []upstream.State
 }
 
 // Part is something that must be ready before the whole is.
@@ -67,8 +74,14 @@ func Handler(config Config) http.Handler {
 			writeJSON(w, append([]mesh.Problem{}, config.Problems()...)) // never null
 		})
 	}
+	if config.States != nil {
+		mux.Handle("GET /api/services/{namespace}/{name}", services{config.Latest, config.States, config.Problems})
+	}
 	return mux
 }
+
+// noTable is the answer before the first Snapshot.
+const noTable = "there is no table yet"
 
 func ready(parts []Part) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
@@ -90,7 +103,7 @@ func table(latest func() *control.Snapshot) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		s := latest()
 		if s == nil {
-			http.Error(w, "there is no table yet", http.StatusServiceUnavailable)
+			http.Error(w, noTable, http.StatusServiceUnavailable)
 			return
 		}
 		writeJSON(w, Table{

@@ -19,6 +19,7 @@ import (
 	"github.com/weft-mesh/weft/pkg/control"
 	"github.com/weft-mesh/weft/pkg/mesh"
 	"github.com/weft-mesh/weft/pkg/nodeproxy"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 	"github.com/weft-mesh/weft/pkg/telemetry"
 	"golang.org/x/sync/errgroup"
 )
@@ -93,7 +94,7 @@ func New(config Config) (*Node, error) {
 func (n *Node) listen(metrics prometheus.Gatherer) (err error) {
 	outside := admin.Config{Metrics: metrics, Parts: []admin.Part{{Name: "table", Ready: n.hasTable}, {Name: "drain", Ready: n.notDraining}}}
 	inside := outside
-	inside.Latest, inside.Problems = n.Latest, n.Problems
+	inside.Latest, inside.Problems, inside.States = n.Latest, n.Problems, n.states
 	if n.admin, err = admin.Listen(n.config.AdminAddress, admin.Handler(inside)); err != nil {
 		return err
 	}
@@ -114,6 +115,10 @@ func (n *Node) AdminAddr() netip.AddrPort { return n.admin.Addr() }
 
 // Latest returns the Snapshot that is served, nil before the first.
 func (n *Node) Latest() *control.Snapshot { return n.latest.Load() }
+
+// states is what the proxy has seen of endpoints. The admin API is there before
+// the proxy, but nothing asks before there is a Snapshot.
+func (n *Node) states(addresses []netip.AddrPort) []upstream.State { return n.proxy.States(addresses) }
 
 // Problems returns what is wrong now: with the objects, then with serving them.
 func (n *Node) Problems() []mesh.Problem {

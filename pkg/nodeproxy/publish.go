@@ -49,6 +49,9 @@ func (p *Proxy) Problems() []mesh.Problem {
 	return slices.Clone(p.problems)
 }
 
+// States tells what the proxy has seen of endpoints.
+func (p *Proxy) States(addresses []netip.AddrPort) []upstream.State { return p.state.States(addresses) }
+
 // listen opens what the Table names and is not open, and sees to the retry. The
 // caller holds the lock.
 func (p *Proxy) listen() {

@@ -1,0 +1,92 @@
+package local
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// documented runs the mesh of docs/cli.md on addresses of the test's own. own turns
+// what the document says into what the test sees.
+func documented(t *testing.T) (p *process, own *strings.Replacer) {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/shop.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pods, _ := ownRange()
+	pods = strings.TrimSuffix(pods, "0/24")
+	p = start(t, map[string]string{"shop.yaml": strings.ReplaceAll(string(text), "127.0.1.", pods)})
+	return p, strings.NewReplacer("127.0.1.", pods, "127.77.0.", p.prefix(), "127.0.0.1:15000", p.admin)
+}
+
+// example is what a document says that somebody types and then reads.
+type example struct{ typed, read string }
+
+// examples are the blocks marked "console" of a document: each line after "$ "
+// is typed, the lines up to the next are read.
+func examples(t *testing.T, document string) (out []example) {
+	t.Helper()
+	text, err := os.ReadFile(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, block := range regexp.MustCompile("(?s)```console\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
+		for line := range strings.Lines(block[1]) {
+			if typed, ok := strings.CutPrefix(line, "$ "); ok {
+				out = append(out, example{typed: strings.TrimSpace(typed)})
+			} else {
+				out[len(out)-1].read += line
+			}
+		}
+	}
+	if len(out) == 0 {
+		t.Fatalf("%s has no examples", document)
+	}
+	return out
+}
+
+// even takes out of a text what differs from run to run: ages, measured times,
+// and how far columns are apart, which follows from the lengths of addresses.
+func even(text string) string {
+	for _, rule := range []struct{ what, to string }{
+		{`\b\d+[smhd]\b`, "AGE"}, {`\b\d+\.\d ms\b`, "TIME"}, {` +`, " "}, {`(?m) +$`, ""},
+	} {
+		text = regexp.MustCompile(rule.what).ReplaceAllString(text, rule.to)
+	}
+	return text
+}
+
+// run types a command line in bash, where weft asks the mesh.
+func (p *process) run(typed string) string {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "bash", "-c", typed)
+	cmd.Dir = p.dir
+	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(weft)+":"+os.Getenv("PATH"), "WEFT_ADMIN="+p.admin, "KUBECONFIG=/dev/null")
+	cmd.WaitDelay = time.Second
+	out, err := cmd.CombinedOutput()
+	if ctx.Err() != nil {
+		p.t.Fatalf("%s: %v\n%s", typed, err, out)
+	}
+	return string(out)
+}
+
+// TestEveryExampleOfTheCommandLineIsTrue types what docs/cli.md says, in order.
+func TestEveryExampleOfTheCommandLineIsTrue(t *testing.T) {
+	p, own := documented(t)
+	for _, e := range examples(t, "../../docs/cli.md") {
+		got := p.run(own.Replace(e.typed))
+		if diff := cmp.Diff(even(own.Replace(e.read)), even(got)); diff != "" {
+			t.Errorf("$ %s (- docs/cli.md, + weft)\n%s\nit prints\n%s", e.typed, diff, got)
+		}
+	}
+}
