@@ -225,21 +225,22 @@ func (d *description) printProxies(p *console.Printer) error {
 
 // routeLine says whose route it is and which calls it means.
 func routeLine(r *mesh.Route) string {
-	line := r.Origin.String()
-	switch {
-	case len(r.Matches) == 0:
-		line += " shares out every call"
-	default:
-		meant := make([]string, len(r.Matches))
-		for i, m := range r.Matches {
-			meant[i] = requestsOf(m)
-		}
-		line += " shares out " + strings.Join(meant, ", or ")
-	}
+	line := routeMeans(r.Origin, r.Matches)
 	if len(r.Backends) == 0 {
 		line += ": each is refused, no backend has a weight"
 	}
 	return line
+}
+
+func routeMeans(origin mesh.Ref, matches []*mesh.RequestMatch) string {
+	if len(matches) == 0 {
+		return origin.String() + " shares out every call"
+	}
+	meant := make([]string, len(matches))
+	for i, m := range matches {
+		meant[i] = requestsOf(m)
+	}
+	return origin.String() + " shares out " + strings.Join(meant, ", or ")
 }
 
 // requestsOf says which requests a match means.

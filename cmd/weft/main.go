@@ -45,6 +45,7 @@ func commands() []command {
 		{"controller", "write the mesh's Services, names and DNS patch", func() runner { return newControllerCommand() }},
 		{"check", "say whether the mesh of a cluster is whole, and what to do if not", newCheck},
 		{"describe", "show what the mesh knows of a Service, from its name to its endpoints", newDescribe},
+		{"explain", "say what would become of a call, rule by rule", newExplain},
 		{"uninstall", "remove everything of Weft from a cluster", newUninstall},
 		{"completion", "print what bash, zsh or fish need to complete commands and flags", func() runner { return &completionCommand{} }},
 		{"version", "print the version", func() runner { return &versionCommand{} }},
@@ -55,7 +56,11 @@ func commands() []command {
 const (
 	exitFailed = 1 // the command ran and failed, or a check did not hold
 	exitUsage  = 2 // the command line, environment or file was wrong
+	exitNo     = 3 // the command ran, and the answer is no
 )
+
+// errNo is a no that was already said.
+var errNo = errors.New("no")
 
 // errUsage wraps errors in what was asked rather than in doing it.
 var errUsage = errors.New("usage")
@@ -66,6 +71,9 @@ func main() {
 	stop()
 	if err == nil {
 		return
+	}
+	if errors.Is(err, errNo) {
+		os.Exit(exitNo)
 	}
 	fmt.Fprintln(os.Stderr, "weft:", err)
 	if errors.Is(err, errUsage) {

@@ -8,6 +8,7 @@
 //	/api/problems  what is wrong, as a JSON array of mesh.Problem
 //	/api/services/{namespace}/{name}
 //	               all that is known of one Service, as JSON (a Service)
+//	/api/explain   what would become of a call, as JSON (an Explained)
 //
 // The node, the controller and local mode serve the same Handler, each with the
 // functions it has. The API only reads.
@@ -41,6 +42,9 @@ type Config struct {
 	// States is what the proxy has seen of endpoints. With Latest and Problems,
 	// it is what /api/services shows.
 	States func([]netip.AddrPort) []upstream.State
+	// Explain is what the proxy would do with a call; with Latest, it is what
+	// /api/explain shows.
+	Explain func(upstream.Question) (upstream.Explanation, bool)
 }
 
 // Part is something that must be ready before the whole is.
@@ -76,6 +80,9 @@ func Handler(config Config) http.Handler {
 	}
 	if config.States != nil {
 		mux.Handle("GET /api/services/{namespace}/{name}", services{config.Latest, config.States, config.Problems})
+	}
+	if config.Explain != nil {
+		mux.Handle("GET /api/explain", explain{config.Latest, config.Explain})
 	}
 	return mux
 }

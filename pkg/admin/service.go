@@ -51,12 +51,11 @@ func (h services) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name := mesh.Name{Namespace: r.PathValue("namespace"), Name: r.PathValue("name")}
-	at, found := slices.BinarySearchFunc(s.Mesh.Services, name, func(s *mesh.Service, n mesh.Name) int { return s.Name.Compare(n) })
-	if !found {
+	service := find(s.Mesh, name)
+	if service == nil {
 		http.Error(w, notMeshed(s.Mesh, name), http.StatusNotFound)
 		return
 	}
-	service := s.Mesh.Services[at]
 	endpoints := map[netip.AddrPort]mesh.Endpoint{}
 	for _, port := range service.Ports {
 		collect(endpoints, port.Endpoints)

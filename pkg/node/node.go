@@ -95,6 +95,7 @@ func (n *Node) listen(metrics prometheus.Gatherer) (err error) {
 	outside := admin.Config{Metrics: metrics, Parts: []admin.Part{{Name: "table", Ready: n.hasTable}, {Name: "drain", Ready: n.notDraining}}}
 	inside := outside
 	inside.Latest, inside.Problems, inside.States = n.Latest, n.Problems, n.states
+	inside.Explain = n.explain
 	if n.admin, err = admin.Listen(n.config.AdminAddress, admin.Handler(inside)); err != nil {
 		return err
 	}
@@ -119,6 +120,9 @@ func (n *Node) Latest() *control.Snapshot { return n.latest.Load() }
 // states is what the proxy has seen of endpoints. The admin API is there before
 // the proxy, but nothing asks before there is a Snapshot.
 func (n *Node) states(addresses []netip.AddrPort) []upstream.State { return n.proxy.States(addresses) }
+
+// explain is what the proxy would do with a call.
+func (n *Node) explain(q upstream.Question) (upstream.Explanation, bool) { return n.proxy.Explain(q) }
 
 // Problems returns what is wrong now: with the objects, then with serving them.
 func (n *Node) Problems() []mesh.Problem {

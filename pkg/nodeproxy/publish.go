@@ -52,6 +52,12 @@ func (p *Proxy) Problems() []mesh.Problem {
 // States tells what the proxy has seen of endpoints.
 func (p *Proxy) States(addresses []netip.AddrPort) []upstream.State { return p.state.States(addresses) }
 
+// Explain says what would become of a call. It must not be called before the
+// first Publish.
+func (p *Proxy) Explain(q upstream.Question) (upstream.Explanation, bool) {
+	return p.current.Load().Explain(q)
+}
+
 // listen opens what the Table names and is not open, and sees to the retry. The
 // caller holds the lock.
 func (p *Proxy) listen() {

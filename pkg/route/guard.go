@@ -24,6 +24,7 @@ type permit struct {
 	connections bool // anything but HTTP requests
 	requests    bool // every HTTP request
 	matches     []*matcher
+	grants      []*mesh.Grant // that say so
 }
 
 // Source is who calls.
@@ -75,6 +76,21 @@ func (g *Guard) Allows(s *Source, r Request, path []byte) bool {
 		}
 	}
 	return false
+}
+
+// Grants are those that allow a caller anything at the endpoints, each once.
+func (g *Guard) Grants(s *Source) []*mesh.Grant {
+	var out []*mesh.Grant
+	for _, p := range s.principals {
+		if permit := g.permits[p]; permit != nil {
+			for _, grant := range permit.grants {
+				if !slices.Contains(out, grant) {
+					out = append(out, grant)
+				}
+			}
+		}
+	}
+	return out
 }
 
 // guardKey tells the kinds of endpoints apart.
@@ -163,6 +179,7 @@ func (c *compilation) permit(g *Guard, key *guardKey, grant *mesh.Grant) {
 			to = &permit{}
 			g.permits[source] = to
 		}
+		to.grants = append(to.grants, grant)
 		if !requests {
 			to.connections, to.requests = true, true
 		}

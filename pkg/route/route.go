@@ -58,8 +58,10 @@ type Rule struct {
 	// out in the same way, so a rotation may go on from one to the other.
 	Key      string
 	Backends []Backend
-	all      bool // it means every call
-	matches  []*matcher
+	// Route is what asks for the Rule, nil for the Service's own endpoints.
+	Route   *mesh.Route
+	all     bool // it means every call
+	matches []*matcher
 }
 
 // Means tells whether the Rule is for a call: a request, or anything else where
@@ -220,7 +222,7 @@ func (c *compilation) rule(key string, s *mesh.Service, p *mesh.Port, r *mesh.Ro
 	served := slices.ContainsFunc(r.Backends, func(b mesh.Backend) bool {
 		return b.Weight > 0 && len(b.Endpoints) > 0
 	})
-	rule := &Rule{all: len(r.Matches) == 0, matches: c.all(r.Matches)}
+	rule := &Rule{Route: r, all: len(r.Matches) == 0, matches: c.all(r.Matches)}
 	var divisor int64
 	var shares strings.Builder
 	shares.WriteString(key)

@@ -34,26 +34,49 @@ type Decision struct {
 // Decide takes a turn of the route's rotation. It allocates nothing for a call
 // that is not refused.
 func (c *Caller) Decide(s *Snapshot, r *Route, request route.Request) Decision {
+	path, ok := c.read(r, request)
+	if !ok {
+		return ambiguous()
+	}
 	unit := Connections
-	var path []byte
 	if request != nil {
 		unit = Requests
-		if r.Port.Reads.Paths {
-			plain, grown, ok := route.Plain(request.Path(), c.path)
-			c.path = grown
-			if ok {
-				path = plain
-			} else if r.Port.Plain {
-				return Decision{Reason: PathAmbiguous, What: "its path can be read in more than one way, and rules depend on it"}
-			}
-		}
 	}
 	cluster := r.choose(unit, request, path)
+	if cluster == nil {
+		return unserved()
+	}
+	return c.at(s, cluster, request, path)
+}
+
+// read returns the path of a request in the form that rules see, where they
+// look at paths. It is not ok where it has several readings and a rule could
+// be evaded by that.
+func (c *Caller) read(r *Route, request route.Request) (path []byte, ok bool) {
+	if request == nil || !r.Port.Reads.Paths {
+		return nil, true
+	}
+	plain, grown, ok := route.Plain(request.Path(), c.path)
+	c.path = grown
+	if ok {
+		return plain, true
+	}
+	return nil, !r.Port.Plain
+}
+
+func ambiguous() Decision {
+	return Decision{Reason: PathAmbiguous, What: "its path can be read in more than one way, and rules depend on it"}
+}
+
+func unserved() Decision {
+	return Decision{Reason: NoBackend, What: "its route has no backend that takes traffic"}
+}
+
+// at says what becomes of a call at one cluster.
+func (c *Caller) at(s *Snapshot, cluster *Cluster, request route.Request, path []byte) Decision {
 	switch {
-	case cluster == nil:
-		return Decision{Reason: NoBackend, What: "its route has no backend that takes traffic"}
 	case cluster.Empty():
-		return Decision{Cluster: nil, Reason: NoEndpoints, What: "nothing is ready to serve " + cluster.Service.String()}
+		return Decision{Reason: NoEndpoints, What: "nothing is ready to serve " + cluster.Service.String()}
 	case cluster.open():
 		return Decision{Cluster: cluster}
 	}

@@ -183,17 +183,22 @@ func (s *Snapshot) Source(client netip.Addr) mesh.Name {
 // choose returns the cluster whose turn it is of the rule that means a call, and
 // takes its rotation one step on; nil where the rule has no backend.
 func (r *Route) choose(u Unit, request route.Request, path []byte) *Cluster {
-	for i := range r.rules {
-		rule := &r.rules[i]
-		switch {
-		case !rule.Means(request, path):
-		case len(rule.clusters) == 0:
-			return nil
-		default:
-			return rule.clusters[rule.rotation.next(u, rule.Backends)]
+	rule := r.rule(request, path)
+	if len(rule.clusters) == 0 {
+		return nil
+	}
+	return rule.clusters[rule.rotation.next(u, rule.Backends)]
+}
+
+// rule returns the rule that means a call; the last means every call.
+func (r *Route) rule(request route.Request, path []byte) *rule {
+	last := len(r.rules) - 1
+	for i := range last {
+		if r.rules[i].Means(request, path) {
+			return &r.rules[i]
 		}
 	}
-	return nil // never: the last rule means every call
+	return &r.rules[last]
 }
 
 // Empty is true of a cluster without endpoints.
