@@ -8,20 +8,17 @@ import "context"
 // every connection has ended or the context is over, when it resets what is
 // left and returns the context's error. Nothing of the Proxy runs after it.
 func (p *Proxy) Drain(ctx context.Context) error {
-	p.http.Drain()
 	p.http1.Drain()
 	p.http2.Drain()
 	delay, cancel := context.WithTimeout(ctx, p.config.DrainDelay)
 	<-delay.Done()
 	cancel()
 	p.closeListeners()
-	p.http.Quiesce()
 	p.http1.Quiesce()
 	p.http2.Quiesce()
 	err := p.await(ctx)
 	p.end()
 	p.running.Wait()
-	p.http.Close()
 	p.http1.Close()
 	p.http2.Close()
 	return err

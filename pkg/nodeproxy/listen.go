@@ -11,7 +11,6 @@ import (
 	"github.com/weft-mesh/weft/pkg/nodeproxy/http1"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/http2"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/l4"
-	"github.com/weft-mesh/weft/pkg/nodeproxy/stdhttp"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 )
 
@@ -99,12 +98,9 @@ func (p *Proxy) serve(c *net.TCPConn, at upstream.Key) {
 	}
 	handed = true
 	client, ended := l4.Address(c.RemoteAddr()), func() { p.conns.remove(c) }
-	switch {
-	case kind == l4.HTTP2:
-		p.http2.Serve(http2.Conn{TCPConn: c, First: first, At: at, Client: client, Ended: ended})
-	case call.Route.Port.Protocol == mesh.HTTP2:
-		p.http.Serve(stdhttp.Conn{TCPConn: c, First: first, At: at, Client: client, Ended: ended})
-	default:
+	if kind == l4.HTTP2 || call.Route.Port.Protocol == mesh.HTTP2 {
+		p.http2.Serve(http2.Conn{TCPConn: c, First: first, HTTP1: kind == l4.HTTP1, At: at, Client: client, Ended: ended})
+	} else {
 		p.http1.Serve(http1.Conn{TCPConn: c, First: first, At: at, Client: client, Ended: ended})
 	}
 }

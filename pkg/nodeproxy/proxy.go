@@ -12,7 +12,6 @@ import (
 	"github.com/weft-mesh/weft/pkg/nodeproxy/http1"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/http2"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/l4"
-	"github.com/weft-mesh/weft/pkg/nodeproxy/stdhttp"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 	"github.com/weft-mesh/weft/pkg/route"
 	"github.com/weft-mesh/weft/pkg/telemetry"
@@ -53,9 +52,8 @@ type Proxy struct {
 	state   upstream.Set
 	current atomic.Pointer[upstream.Snapshot]
 	tcp     l4.TCP
-	http    *stdhttp.Engine // what is translated from HTTP/1 to HTTP/2
-	http1   *http1.Engine   // HTTP/1 to HTTP/1
-	http2   *http2.Engine   // HTTP/2 to HTTP/2
+	http1   *http1.Engine // HTTP/1 to HTTP/1
+	http2   *http2.Engine // both versions to HTTP/2
 	conns   registry
 	life    context.Context // ends when the last connection must
 	end     context.CancelFunc
@@ -78,10 +76,6 @@ func New(config Config) *Proxy {
 		Log: config.Log, Metrics: config.Metrics, Dialer: dialer,
 		DetectTimeout: config.DetectTimeout, Idle: config.TCPIdleTimeout,
 	}
-	p.http = stdhttp.New(stdhttp.Config{
-		Log: config.Log, Metrics: config.Metrics, Dialer: dialer,
-		Current: p.current.Load, IdleTimeout: config.IdleTimeout,
-	})
 	p.http1 = http1.New(http1.Config{
 		Log: config.Log, Metrics: config.Metrics, Dialer: dialer,
 		Current: p.current.Load, IdleTimeout: config.IdleTimeout,

@@ -35,7 +35,6 @@ func (p *Proxy) Publish(t *route.Table) {
 	}
 	p.current.Store(snapshot)
 	p.table = t
-	p.http.Forget(gone)
 	p.http1.Forget(gone)
 	p.http2.Forget(gone)
 	p.listen()

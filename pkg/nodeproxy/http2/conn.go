@@ -38,6 +38,7 @@ type conn struct {
 	engine *Engine
 	wire   wire
 	client *client // of a client's connection, else nil
+	bridge *bridge // of a client that speaks HTTP/1, else nil
 	pool   *pool   // of a connection to an endpoint, else nil
 
 	// Of the goroutine that reads.

@@ -76,8 +76,11 @@ func (k *counter) of(c *conn, x *call) *telemetry.Requests {
 		}
 	}
 	protocol := "http2"
-	if x.grpc {
+	switch {
+	case x.grpc:
 		protocol = "grpc"
+	case c.bridge != nil:
+		protocol = "http"
 	}
 	s := &k.series[k.next%seriesKept]
 	*s = series{cluster: x.cluster, grpc: x.grpc, requests: c.engine.counters.of(counted{c.label(x), protocol})}

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/weft-mesh/weft/pkg/mesh"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 )
 
@@ -14,6 +15,7 @@ type client struct {
 	address netip.Addr
 	caller  upstream.Caller
 	text    []byte // the address, as X-Forwarded-For says it
+	http1   bool   // it speaks HTTP/1, to a bridge
 	ended   func()
 	shard   int // which of an endpoint's connections it prefers
 
@@ -136,27 +138,35 @@ func (c *conn) open(w *work, f frame) error {
 		}
 		return nil
 	}
+	if c.engine.draining.Load() {
+		c.sayGoodbye(w)
+	}
 	h := c.take(f.stream)
 	h.remoteEnd, h.length = end, m.length
 	x := &h.call
 	x.started, x.grpc, x.headMethod, x.grpcStatus = w.now, m.grpc, m.method == headMethod, -1
 	x.snapshot, x.route = snapshot, route
 	if no := c.decide(w, x, m); no.reason != "" {
+		if no.reason == upstream.NoRoute {
+			c.sayGoodbye(w)
+		}
 		c.refuse(w, h, no)
 	} else {
 		x.head, x.keep, x.waiting = append(x.head, m.block...), true, true
 		c.start(w, h)
 	}
-	if c.engine.draining.Load() {
-		c.sayGoodbye(w)
-	}
 	return nil
 }
 
-// current returns the route of a Snapshot that the connection's requests take.
+// current returns the route of a Snapshot that the connection's requests take. A
+// port whose endpoints speak HTTP/1 by now leads nowhere for a client that is
+// translated: it comes again, and meets the other engine.
 func (c *client) current(snapshot *upstream.Snapshot) (*upstream.Snapshot, *upstream.Route) {
 	if snapshot != c.snapshot {
 		c.snapshot, c.route = snapshot, snapshot.Route(c.at)
+		if c.http1 && c.route != nil && c.route.Port.Protocol != mesh.HTTP2 {
+			c.route = nil
+		}
 	}
 	return snapshot, c.route
 }

@@ -29,6 +29,9 @@ type Config struct {
 	// WriteTimeout closes a connection that takes no byte of what is to be
 	// written; zero means one minute.
 	WriteTimeout time.Duration
+	// BodyTimeout closes the connection of an HTTP/1 client that owes the rest
+	// of a body and sends none of it; zero means one minute.
+	BodyTimeout time.Duration
 	// WaitTimeout refuses a request that no connection to its endpoint has a
 	// place for; zero means 10 seconds.
 	WaitTimeout time.Duration
@@ -46,16 +49,19 @@ func (c *Config) fill() {
 	set(&c.IdleTimeout, 5*time.Minute)
 	set(&c.HeadTimeout, 10*time.Second)
 	set(&c.WriteTimeout, time.Minute)
+	set(&c.BodyTimeout, time.Minute)
 	set(&c.WaitTimeout, 10*time.Second)
 	set(&c.KeepTimeout, 30*time.Second)
 }
 
-// Conn is a client's connection that is known to carry HTTP/2.
+// Conn is a client's connection that is known to carry HTTP.
 type Conn struct {
 	*net.TCPConn
-	// First was read from it before: the client's preface, or its begin, and
-	// perhaps more.
+	// First was read from it before, at most 64 KiB: the client's preface, or
+	// its begin, and perhaps more.
 	First []byte
+	// HTTP1 tells that the client speaks HTTP/1, which is translated.
+	HTTP1 bool
 	// At is where the connection was accepted.
 	At upstream.Key
 	// Client is the address of the client: unmapped, without a zone.
@@ -64,12 +70,13 @@ type Conn struct {
 	Ended func()
 }
 
-// Engine serves HTTP/2 connections. Make it with New, end it with Close. Its
+// Engine serves connections whose endpoints speak HTTP/2. Make it with New, end it with Close. Its
 // methods are safe for concurrent use.
 type Engine struct {
 	config   Config
 	buffers  buffers
 	readers  readers
+	askers   askers
 	counters counters
 	pools    sync.Map // *upstream.Endpoint → *pool
 	draining atomic.Bool
@@ -102,15 +109,21 @@ func (e *Engine) Serve(in Conn) {
 	}
 	w := &work{engine: e, now: time.Now()}
 	c := newConn(e, d, w.now)
-	c.unread = preface
 	c.client = &client{
 		at: in.At, address: in.Client, caller: upstream.Caller{Address: in.Client}, text: []byte(in.Client.String()), ended: in.Ended,
-		shard: int(e.shards.Add(1) & 0xffff),
+		http1: in.HTTP1, shard: int(e.shards.Add(1) & 0xffff),
 	}
 	c.partial.Store(w.now.UnixNano())
-	c.firstFrames(w)
+	serve := func() { d.run(c, w, in.First) }
+	if in.HTTP1 {
+		c.bridged(d)
+		serve = func() { c.bridge.run(w, in.First) }
+	} else {
+		c.unread = preface
+		c.firstFrames(w)
+	}
 	e.register(c)
-	e.running.Go(func() { d.run(c, w, in.First) })
+	e.running.Go(serve)
 }
 
 func (e *Engine) register(c *conn) {

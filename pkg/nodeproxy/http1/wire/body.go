@@ -58,10 +58,12 @@ func newBody(kind bodyKind, length uint64, old bool) Body {
 
 // Step is what becomes of the bytes at the begin of what was scanned: Pass of
 // them go on as they are, then Drop of them are left out, and Put goes in their
-// place. Put is valid until the next Scan.
+// place. Put is valid until the next Scan. Trailer is a field line, without its
+// end, that is among what is left out of a body without frames; nil for none.
 type Step struct {
 	Pass, Drop int
 	Put        []byte
+	Trailer    []byte
 }
 
 // Done tells that the body is complete.
@@ -117,16 +119,20 @@ func (b *Body) scanChunks(in []byte) (Step, error) {
 			}
 			b.state = atEnd
 		}
+		trailing := b.state == inTrail
 		length, put, keep, err := b.frame(in[pass:])
 		switch {
 		case err != nil:
 			return Step{}, err
 		case length == 0:
 			return Step{Pass: pass}, nil
-		case !keep || b.bare:
-			if b.bare {
-				put = nil
+		case b.bare:
+			step := Step{Pass: pass, Drop: length}
+			if trailing && keep && b.state != done {
+				step.Trailer = in[pass : pass+length-2]
 			}
+			return step, nil
+		case !keep:
 			return Step{Pass: pass, Drop: length, Put: put}, nil
 		}
 		pass += length
