@@ -21,11 +21,11 @@ import (
 // while the proxy drains. When its listener is closed they go elsewhere, as
 // kube-proxy would send them.
 func TestDrainLosesNoRequest(t *testing.T) {
-	each(t, []bool{false, true}, func(t *testing.T, http2 bool) {
+	each(t, ways, func(t *testing.T, way way) {
 		origin := backend(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "ok") })
 		leaving := newWorld(t, nodeproxy.Config{DrainDelay: 200 * time.Millisecond})
 		staying := newWorld(t, nodeproxy.Config{})
-		old, next := leaving.service("orders", "http", origin), staying.service("orders", "http", origin)
+		old, next := leaving.service("orders", way.port, origin), staying.service("orders", way.port, origin)
 		leaving.publish()
 		staying.publish()
 		var moved atomic.Bool
@@ -33,7 +33,7 @@ func TestDrainLosesNoRequest(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		for range 4 {
-			c := client(t, http2)
+			c := client(t, way.http2)
 			c.Transport.(*http.Transport).DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 				to := old
 				if moved.Load() {
@@ -51,7 +51,7 @@ func TestDrainLosesNoRequest(t *testing.T) {
 					_, _ = io.Copy(io.Discard, res.Body)
 					_ = res.Body.Close()
 					if res.StatusCode != 200 {
-						t.Errorf("HTTP/2 %v: status %d", http2, res.StatusCode)
+						t.Errorf("%v: status %d", way, res.StatusCode)
 					}
 					done.Add(1)
 				}
@@ -72,8 +72,12 @@ func TestDrainLosesNoRequest(t *testing.T) {
 // TestDrainSaysGoodbye: each HTTP/1 answer is the last of its connection, also
 // on connections that come while the proxy drains.
 func TestDrainSaysGoodbye(t *testing.T) {
+	each(t, []string{"http", "http2"}, drainSaysGoodbye)
+}
+
+func drainSaysGoodbye(t *testing.T, port string) {
 	w := newWorld(t, nodeproxy.Config{DrainDelay: 300 * time.Millisecond})
-	at := w.service("orders", "http", backend(t, func(http.ResponseWriter, *http.Request) {}))
+	at := w.service("orders", port, backend(t, func(http.ResponseWriter, *http.Request) {}))
 	w.publish()
 	open := dial(t, at)
 	r := bufio.NewReader(open)

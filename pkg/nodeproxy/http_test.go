@@ -144,22 +144,31 @@ func TestRefusedRequests(t *testing.T) {
 		{"64 KiB of headers", "GET / HTTP/1.1\r\nHost: h\r\nX: " + long + "\r\n\r\n", "431"},
 		{"unknown expectation", "GET / HTTP/1.1\r\nHost: h\r\nExpect: more\r\n\r\n", "417"},
 	} {
-		t.Run(test.name, func(t *testing.T) {
+		each(t, []string{"http", "http2"}, func(t *testing.T, port string) {
 			w := newWorld(t, nodeproxy.Config{})
-			at := w.service("orders", "http", backend(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
+			at := w.service("orders", port, backend(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
 			w.publish()
 			got := raw(t, at, test.sent)
 			if !strings.HasPrefix(got, "HTTP/1.1 "+test.want) && !strings.HasPrefix(got, "HTTP/1.0 "+test.want) || strings.Count(got, "HTTP/1.") > 1 {
-				t.Errorf("got %q; want one answer %s", got, test.want)
+				t.Errorf("%s: got %q; want one answer %s", test.name, got, test.want)
 			}
 		})
 	}
 }
 
+// way is what a port and a client speak.
+type way struct {
+	port  string
+	http2 bool // the client
+}
+
+// ways are the three that a request can go.
+var ways = []way{{"http", false}, {"http", true}, {"http2", false}}
+
 func TestStreamingBothWays(t *testing.T) {
-	each(t, []bool{false, true}, func(t *testing.T, http2 bool) {
+	each(t, ways, func(t *testing.T, way way) {
 		w := newWorld(t, nodeproxy.Config{})
-		at := w.service("orders", "http", backend(t, func(w http.ResponseWriter, r *http.Request) {
+		at := w.service("orders", way.port, backend(t, func(w http.ResponseWriter, r *http.Request) {
 			_ = http.NewResponseController(w).EnableFullDuplex()
 			line := bufio.NewReader(r.Body)
 			for {
@@ -175,14 +184,14 @@ func TestStreamingBothWays(t *testing.T) {
 		in, feed := io.Pipe()
 		r, _ := http.NewRequest(http.MethodPost, "http://"+at, in)
 		go func() { _, _ = io.WriteString(feed, "0\n") }()
-		res, err := client(t, http2).Do(r)
+		res, err := client(t, way.http2).Do(r)
 		if err != nil {
 			t.Fatal(err)
 		}
 		lines := bufio.NewReader(res.Body)
 		for i := range 20 {
 			if got, err := lines.ReadString('\n'); err != nil || got != fmt.Sprintln(i) {
-				t.Fatalf("HTTP/2 %v: line %d is %q, %v", http2, i, got, err)
+				t.Fatalf("%v: line %d is %q, %v", way, i, got, err)
 			}
 			_, _ = io.WriteString(feed, fmt.Sprintln(i+1))
 		}
@@ -193,9 +202,9 @@ func TestStreamingBothWays(t *testing.T) {
 }
 
 func TestTrailersBothWays(t *testing.T) {
-	each(t, []bool{false, true}, func(t *testing.T, http2 bool) {
+	each(t, ways, func(t *testing.T, way way) {
 		w := newWorld(t, nodeproxy.Config{})
-		at := w.service("orders", "http", backend(t, func(w http.ResponseWriter, r *http.Request) {
+		at := w.service("orders", way.port, backend(t, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Trailer", "X-Known")
 			content, _ := io.ReadAll(r.Body)
 			_, _ = w.Write(content)
@@ -205,42 +214,46 @@ func TestTrailersBothWays(t *testing.T) {
 		w.publish()
 		r, _ := http.NewRequest(http.MethodPost, "http://"+at, io.MultiReader(strings.NewReader("abc")))
 		r.Trailer = http.Header{"X-Sum": {"3"}}
-		res, err := client(t, http2).Do(r)
+		res, err := client(t, way.http2).Do(r)
 		if err != nil {
 			t.Fatal(err)
 		}
 		content, _ := io.ReadAll(res.Body)
 		_ = res.Body.Close()
 		if string(content) != "abc" || res.Trailer.Get("X-Known") != "3" || res.Trailer.Get("X-Late") != "late" {
-			t.Errorf("HTTP/2 %v: body %q, trailers %v", http2, content, res.Trailer)
+			t.Errorf("%v: body %q, trailers %v", way, content, res.Trailer)
 		}
 	})
 }
 
 func TestLargeBodies(t *testing.T) {
 	body := bytes.Repeat([]byte("0123456789abcdef"), 1<<16) // 1 MiB
-	each(t, []bool{false, true}, func(t *testing.T, http2 bool) {
+	each(t, ways, func(t *testing.T, way way) {
 		w := newWorld(t, nodeproxy.Config{})
-		at := w.service("orders", "http", backend(t, func(w http.ResponseWriter, r *http.Request) {
+		at := w.service("orders", way.port, backend(t, func(w http.ResponseWriter, r *http.Request) {
 			content, _ := io.ReadAll(r.Body)
 			_, _ = w.Write(content)
 		}))
 		w.publish()
-		res, err := client(t, http2).Post("http://"+at, "application/octet-stream", bytes.NewReader(body))
+		res, err := client(t, way.http2).Post("http://"+at, "application/octet-stream", bytes.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
 		got, err := io.ReadAll(res.Body)
 		_ = res.Body.Close()
 		if err != nil || !bytes.Equal(got, body) {
-			t.Errorf("HTTP/2 %v: %d bytes came back, %v", http2, len(got), err)
+			t.Errorf("%v: %d bytes came back, %v", way, len(got), err)
 		}
 	})
 }
 
 func TestEarlyHintsAndContinue(t *testing.T) {
+	each(t, []string{"http", "http2"}, earlyHintsAndContinue)
+}
+
+func earlyHintsAndContinue(t *testing.T, port string) {
 	w := newWorld(t, nodeproxy.Config{})
-	at := w.service("orders", "http", backend(t, func(w http.ResponseWriter, r *http.Request) {
+	at := w.service("orders", port, backend(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Link", "</a>")
 		w.WriteHeader(http.StatusEarlyHints)
 		content, _ := io.ReadAll(r.Body)
@@ -248,6 +261,7 @@ func TestEarlyHintsAndContinue(t *testing.T) {
 	}))
 	w.publish()
 	got := raw(t, at, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nExpect: 100-continue\r\nConnection: close\r\n\r\nabc")
+	got = strings.ReplaceAll(got, "link:", "Link:")
 	for _, want := range []string{"HTTP/1.1 100 Continue\r\n", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n", "HTTP/1.1 200 OK\r\n", `abc ""`} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q lacks %q", got, want)

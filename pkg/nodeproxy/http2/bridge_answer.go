@@ -23,6 +23,7 @@ type teller struct {
 	terms
 	decoder hpack.Decoder
 	field   hpack.Field
+	length  []byte // the content-length of the head
 	block   []byte // a header block that is not whole
 	blockOf frame  // what it began with; stream 0: there is none
 
@@ -94,27 +95,18 @@ func (t *teller) head(dst, block []byte, end bool) []byte {
 	t.headed = true
 	t.bodiless = t.terms.head || status == http.StatusNoContent || status == http.StatusResetContent || status == http.StatusNotModified
 	dst = appendStatus(dst, status)
-	sized := false
+	t.length = t.length[:0]
+	announced := false // trailers are
 	t.decoder.Begin(block)
 	for t.decoder.Next(&t.field) {
+		announced = announced || string(t.field.Name) == "trailer"
 		if t.field.Class == hpack.ContentLength {
-			sized = true
-			if status == http.StatusNoContent || status == http.StatusResetContent {
-				continue // RFC 9110 §8.6; the other says that there is nothing
-			}
+			t.length = append(t.length, t.field.Value...)
+		} else {
+			dst = appendLine(dst, &t.field)
 		}
-		dst = appendLine(dst, &t.field)
 	}
-	switch {
-	case status == http.StatusResetContent, end && !sized && !t.bodiless:
-		dst = append(dst, "content-length: 0\r\n"...)
-	case t.bodiless || sized:
-	case t.old:
-		t.close = true // nothing else tells where the body ends
-	default:
-		t.chunked = true
-		dst = append(dst, "transfer-encoding: chunked\r\n"...)
-	}
+	dst = t.framing(dst, status, end, announced)
 	switch {
 	case t.close:
 		dst = append(dst, "connection: close\r\n"...)
@@ -123,6 +115,24 @@ func (t *teller) head(dst, block []byte, end bool) []byte {
 	}
 	t.done = end
 	return append(dst, "\r\n"...)
+}
+
+// framing says how the body ends. A length would leave no place for trailers.
+func (t *teller) framing(dst []byte, status int, end, announced bool) []byte {
+	switch {
+	case status == http.StatusNoContent: // RFC 9110 §8.6: no length either
+	case status == http.StatusResetContent, end && len(t.length) == 0 && !t.bodiless:
+		return append(dst, "content-length: 0\r\n"...)
+	case len(t.length) > 0 && (!announced || t.old || t.bodiless || end):
+		return append(append(append(dst, "content-length: "...), t.length...), "\r\n"...)
+	case t.bodiless:
+	case t.old:
+		t.close = true // nothing else tells where the body ends
+	default:
+		t.chunked = true
+		return append(dst, "transfer-encoding: chunked\r\n"...)
+	}
+	return dst
 }
 
 // status finds what a block says; 0 for trailers.

@@ -30,20 +30,28 @@ func (p *askers) put(a *asker) {
 // answered at once let the next one begin.
 func (b *bridge) digest(w *work) {
 	w.now = time.Now()
-	for again := true; again && b.in.have > 0; again = b.hasNews() {
+	for again := true; again; again = b.hasNews() {
 		b.listen()
-		memory, used := (*b.in.memory)[:b.in.have], 0
-		for {
-			n, on := b.step(w, memory[used:])
-			if used += n; !on {
-				break
-			}
-		}
-		b.in.have = copy(memory, memory[used:])
-		b.conn.giveBack(w)
+		b.pull(w)
 		w.finish()
 	}
 	b.account(w.now.UnixNano())
+}
+
+// pull passes on what was read, up to the end of a request.
+func (b *bridge) pull(w *work) {
+	if b.in.have == 0 {
+		return
+	}
+	memory, used := (*b.in.memory)[:b.in.have], 0
+	for {
+		n, on := b.step(w, memory[used:])
+		if used += n; !on {
+			break
+		}
+	}
+	b.in.have = copy(memory, memory[used:])
+	b.conn.giveBack(w)
 }
 
 // listen forgets the news: what follows sees all there is.
@@ -185,10 +193,10 @@ func (b *bridge) reject(w *work, err error) {
 }
 
 // account notes since when the client owes something: the rest of a head, or
-// the next bytes of a body.
+// the next bytes of a body; the first head is owed from the beginning.
 func (b *bridge) account(now int64) {
 	body := b.ask != nil && b.ask.headed
-	if head := b.ask != nil && !body; !head {
+	if head := b.ask != nil && !body || b.next == 0; !head {
 		b.conn.partial.Store(0)
 	} else if b.conn.partial.Load() == 0 {
 		b.conn.partial.Store(now)

@@ -130,14 +130,14 @@ func (c *conn) look(w *work) {
 	switch {
 	case c.bridge != nil && c.bridge.late(w.now, config.BodyTimeout):
 		c.kill()
-	case c.bridge != nil && quiescing:
-		if len(c.halves) == 0 && idle > 2*sweep {
-			c.refuseMore(w) // hardly ever does this cross a request
-		}
 	case c.stuck.Load() && w.now.Sub(c.progress) > config.WriteTimeout:
 		c.kill()
 	case c.closing && !c.writing && !c.scheduled && w.now.Sub(c.progress) > sweep:
 		c.kill()
+	case c.bridge != nil && quiescing:
+		if len(c.halves) == 0 && idle > 2*sweep {
+			c.refuseMore(w) // hardly ever does this cross a request
+		}
 	case c.down() && quiescing && c.goodbye && !c.final && w.now.Sub(c.progress) > sweep:
 		c.refuseMore(w)
 	case c.down() && quiescing && !c.goodbye:

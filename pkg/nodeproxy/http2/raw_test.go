@@ -267,6 +267,10 @@ func hello(p *peer, e event) {
 	}
 }
 
+func literal(name, value string) hpack.HeaderField {
+	return hpack.HeaderField{Name: name, Value: value}
+}
+
 // forget drops what was read so far.
 func (p *peer) forget() {
 	p.mu.Lock()

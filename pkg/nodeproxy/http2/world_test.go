@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -24,11 +25,15 @@ import (
 type world struct {
 	*testing.T
 	engine   *http2.Engine
-	at       string // where the engine listens
+	at       string       // where the engine listens
+	http1    bool         // clients speak HTTP/1
+	sndbuf   atomic.Int32 // of clients' connections; 0 leaves it to the kernel
+	protocol string       // of the port
 	key      upstream.Key
 	set      upstream.Set
 	snapshot atomic.Pointer[upstream.Snapshot]
 	open     sync.WaitGroup // connections of clients
+	conns    atomic.Int64
 }
 
 func newWorld(t *testing.T, config http2.Config, endpoints ...string) *world {
@@ -39,7 +44,7 @@ func newWorld(t *testing.T, config http2.Config, endpoints ...string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{T: t, at: l.Addr().String(), key: upstream.Key{Listen: netip.MustParseAddrPort(l.Addr().String())}}
+	w := &world{T: t, protocol: "h2c", http1: strings.HasPrefix(t.Name(), "TestBridge"), at: l.Addr().String(), key: upstream.Key{Listen: netip.MustParseAddrPort(l.Addr().String())}}
 	w.serve(endpoints...)
 	config.Current = w.snapshot.Load
 	config.Metrics = telemetry.NewProxy(prometheus.NewRegistry())
@@ -61,8 +66,13 @@ func (w *world) accept(l net.Listener) {
 		if err != nil {
 			return
 		}
+		if n := w.sndbuf.Load(); n > 0 {
+			_ = c.(*net.TCPConn).SetWriteBuffer(int(n))
+		}
 		w.open.Add(1)
-		w.engine.Serve(http2.Conn{TCPConn: c.(*net.TCPConn), At: w.key, Client: netip.MustParseAddr("127.0.0.1"), Ended: w.open.Done})
+		w.conns.Add(1)
+		ended := func() { w.conns.Add(-1); w.open.Done() }
+		w.engine.Serve(http2.Conn{TCPConn: c.(*net.TCPConn), HTTP1: w.http1, At: w.key, Client: netip.MustParseAddr("127.0.0.1"), Ended: ended})
 	}
 }
 
@@ -70,7 +80,7 @@ func (w *world) accept(l net.Listener) {
 func (w *world) serve(endpoints ...string) {
 	in, name := mesh.NewInputs(), mesh.Name{Namespace: "shop", Name: "orders"}
 	ref := mesh.Ref{APIVersion: "v1", Kind: "Service", Namespace: "shop", Name: "orders"}
-	in.Services[name] = mesh.ServiceInput{Ref: ref, Ports: []mesh.ServicePort{{Number: 80, AppProtocol: "h2c"}}}
+	in.Services[name] = mesh.ServiceInput{Ref: ref, Ports: []mesh.ServicePort{{Number: 80, AppProtocol: w.protocol}}}
 	in.Frontends[name] = mesh.Frontend{Ports: []mesh.FrontendPort{{Number: 80, Listen: w.key.Listen}}}
 	for i, e := range endpoints {
 		address := netip.MustParseAddrPort(e)
