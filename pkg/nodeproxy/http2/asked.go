@@ -45,7 +45,7 @@ func (a *asked) take(b []byte, f *hpack.Field) []byte {
 // header keeps a field that is asked for. What is not passed on as it came says
 // nothing.
 func (a *asked) header(f *hpack.Field) {
-	if len(a.names) == 0 || f.Class == hpack.ForwardedFor || f.Class == hpack.Reserved {
+	if len(a.names) == 0 || f.Class == hpack.ForwardedFor || f.Class == hpack.Reserved || f.Class == hpack.Never {
 		return
 	}
 	at := slices.IndexFunc(a.names, func(name string) bool { return string(f.Name) == name })

@@ -245,7 +245,7 @@ func (c *conn) reject(w *work, id uint32, no refusal) {
 	default:
 		c.last = id
 		h = c.take(id)
-		h.remoteEnd, h.call.started = true, w.now
+		h.remoteEnd, h.call.started, h.call.grpcStatus = true, w.now, -1
 		h.call.snapshot, h.call.route = c.client.current(c.engine.config.Current())
 	}
 	c.refuse(w, h, no)

@@ -186,7 +186,7 @@ func FuzzBridgeAnswer(f *testing.F) {
 		if m.length >= 0 && m.length != int64(len(body)) && !empty {
 			return
 		}
-		want := asked{head: kind&1 != 0, old: kind&2 != 0, keepAlive: kind&4 != 0 && kind&2 != 0}
+		want := terms{head: kind&1 != 0, old: kind&2 != 0, keepAlive: kind&4 != 0 && kind&2 != 0}
 		tell := teller{}
 		tell.begin(1, want)
 		raw := tell.take(nil, frame{kind: frameHeaders, flags: flagEndHeaders, stream: 1, payload: m.block})

@@ -1,6 +1,6 @@
-// Package http2 is Weft's own HTTP/2 engine: it takes connections of clients
-// that speak HTTP/2 with prior knowledge and carries their streams over a few
-// shared connections to each endpoint.
+// Package http2 is Weft's own engine for endpoints that speak HTTP/2: it takes
+// connections of clients that speak HTTP/2 with prior knowledge, or HTTP/1, and
+// carries their requests over a few shared connections to each endpoint.
 //
 //	engine := http2.New(config)
 //	engine.Serve(conn)      // takes a connection over, for all its streams
@@ -25,6 +25,9 @@
 //
 // Locks: conn.mu guards a connection's halves and its buffer. A client's may be
 // held while an endpoint connection's is taken, never the other way round.
+//
+// A client that speaks HTTP/1 has a bridge before its conn: the asker says its
+// requests in frames, the teller says the conn's frames as answers.
 //
 // # Memory
 //

@@ -315,6 +315,8 @@ func judgeResponse(m *message, f *hpack.Field) {
 		m.status = statusOf(f.Value)
 	case hpack.Method, hpack.Scheme, hpack.Path, hpack.Authority, hpack.Unknown, hpack.Connection:
 		m.malformed = true
+	case hpack.Never:
+		m.regular = true
 	case hpack.ContentLength:
 		m.regular = true
 		m.contentLength(f)
@@ -364,7 +366,7 @@ func judgeTrailer(m *message, f *hpack.Field) {
 	case hpack.Ordinary, hpack.ContentType:
 		m.pass(f)
 		m.noteStatus(f)
-	case hpack.Host, hpack.ContentLength, hpack.Private, hpack.ForwardedFor, hpack.Reserved, hpack.TE, hpack.Expect:
+	case hpack.Host, hpack.ContentLength, hpack.Private, hpack.ForwardedFor, hpack.Reserved, hpack.Never, hpack.TE, hpack.Expect:
 	default:
 		m.malformed = true
 	}

@@ -107,7 +107,7 @@ func known(b []byte) name {
 	case 7:
 		return if2(b, "upgrade", upgrade, "trailer", trailer)
 	case 9:
-		return if1(b, "x-real-ip", reserved)
+		return if2(b, "x-real-ip", reserved, "forwarded", reserved)
 	case 10:
 		if fold(b, "set-cookie") {
 			return private

@@ -20,7 +20,8 @@ const (
 	ForwardedFor               // x-forwarded-for
 	Expect                     // expect
 	Private                    // authorization and cookies, which no trailer may bring
-	Reserved                   // weft-*, proxy, and what an application could take for a reserved name
+	Reserved                   // says who calls, which no client is believed
+	Never                      // for one hop, Weft's own, or what an application could take for a name that matters
 )
 
 // classify judges a field's name. It is not valid where it is no token or has a
@@ -77,34 +78,49 @@ func known(name []byte) Class {
 		return ForwardedFor
 	case "expect":
 		return Expect
-	case "authorization", "cookie", "set-cookie", "proxy-authorization":
+	case "authorization", "cookie", "set-cookie", "www-authenticate":
 		return Private
-	case "proxy":
+	case "proxy", "forwarded", "x-real-ip", "x-forwarded-client-cert":
 		return Reserved
+	case "proxy-authorization", "proxy-authenticate", "http2-settings":
+		return Never
 	}
-	if len(name) > 5 && string(name[:5]) == "weft-" {
+	return prefixed(name)
+}
+
+// prefixed judges a name by its beginning.
+func prefixed(name []byte) Class {
+	begins := func(with string) bool { return len(name) >= len(with) && string(name[:len(with)]) == with }
+	switch {
+	case begins("weft-"):
+		return Never
+	case begins("l5d-"), begins("x-envoy-"):
 		return Reserved
 	}
 	return Ordinary
 }
 
+// longestKnown is the length of the longest name that is known whole.
+const longestKnown = len("x-forwarded-client-cert")
+
 // disguised judges a name with underscores: many applications cannot tell
 // x_forwarded_for from x-forwarded-for.
 func disguised(name []byte) Class {
-	var plain [16]byte
-	if len(name) > len(plain) && string(name[:4]) != "weft" {
-		return Ordinary
-	}
+	var plain [longestKnown]byte
 	n := copy(plain[:], name)
 	for i, c := range plain[:n] {
 		if c == '_' {
 			plain[i] = '-'
 		}
 	}
-	if class := known(plain[:n]); class == Reserved || class == ForwardedFor {
-		return Reserved
+	if class := prefixed(plain[:n]); class != Ordinary || len(name) > longestKnown {
+		return class
 	}
-	return Ordinary
+	switch known(plain[:n]) {
+	case Ordinary, Private, ContentType:
+		return Ordinary
+	}
+	return Never
 }
 
 // nameOctets are the octets of a field's name in HTTP/2: those of a token
