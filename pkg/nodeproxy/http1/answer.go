@@ -4,46 +4,97 @@ import (
 	"github.com/weft-mesh/weft/pkg/nodeproxy/http1/wire"
 )
 
-// relay passes on what has been read of the answer. more tells that the
-// endpoint has sent more than that, or has ended. It returns true when the
-// exchange is over.
-func (c *conn) relay(x *exchange, more bool) (over bool) {
-	b := (*x.in)[:x.n]
+// download passes on what has come of the answer, until the endpoint has no
+// more or the client takes no more.
+func (c *conn) download(x *exchange, l *link) {
+	f := &x.down
+	for {
+		if len(f.out) > 0 {
+			x.told = x.told || x.headDone
+		}
+		done, err := f.flush(&c.sock, c.now)
+		switch {
+		case err != nil:
+			x.outcome = left
+			return
+		case !done:
+			return
+		}
+		taken := f.r
+		if c.relay(x); x.outcome != open {
+			return
+		}
+		if f.r > taken || f.waits() {
+			continue
+		}
+		if !l.canRead || !c.mayGoOn() {
+			break
+		}
+		if !c.hear(x, l) {
+			break
+		}
+	}
+	if x.outcome != open {
+		return
+	}
+	if f.r == f.w {
+		c.engine.lay(f)
+	}
+	if x.refused != nil && !l.canRead {
+		x.hungUp(x.refused)
+	}
+}
+
+// hear reads more of the answer. It returns false where there is nothing now.
+func (c *conn) hear(x *exchange, l *link) bool {
+	f := &x.down
+	c.engine.lend(f)
+	f.compact()
+	n, err := l.receive(f.buf[f.w:])
+	switch {
+	case err == errWouldBlock:
+		return false
+	case err != nil:
+		x.hungUp(err)
+		return false
+	}
+	x.begun = true
+	f.w += n
+	return true
+}
+
+// relay takes what was read of the answer as far as it is complete.
+func (c *conn) relay(x *exchange) {
+	f := &x.down
 	for !x.headDone {
-		n, err := x.response.Parse(b)
+		if f.r == f.w {
+			return
+		}
+		n, err := x.response.Parse(f.buf[f.r:f.w])
 		if err != nil {
 			x.outcome, x.why = malformed, err
-			return true
+			return
 		}
 		if n == 0 {
-			return c.flush(x, b)
+			return
 		}
-		b = b[n:]
+		f.r += n
 		if !c.head(x) {
-			return true
+			return
 		}
 	}
 	if x.response.Switched() {
 		// What the endpoint sends from here on is WebSocket's.
 		x.outcome = switched
-		c.emit(x, b)
-		c.flush(x, nil)
-		return true
+		return
 	}
-	b, err := c.pass(x, b)
-	if err != nil {
+	if err := f.scan(&x.rest); err != nil {
 		x.outcome, x.why = malformed, err
-		return true
-	}
-	if c.flush(x, b) {
-		return true
+		return
 	}
 	if x.rest.Done() {
-		x.reusable = x.response.Reusable() && x.n == 0 && !more
 		x.outcome = complete
-		return true
 	}
-	return false
 }
 
 // head takes in one head that was parsed: an interim one, or the final one. It
@@ -56,14 +107,14 @@ func (c *conn) head(x *exchange) bool {
 			return false
 		}
 		if r.Relayed() {
-			x.pending = r.Append(x.pending, "")
+			x.down.out = r.Append(x.down.out, "")
 		}
-		r.Reset(wire.Asked{Head: x.request.Head(), Upgrade: x.request.Upgrade(), Old: x.request.Old()})
+		x.expect()
 		return true
 	}
 	x.try.Answered()
-	x.closing = x.request.Close() || r.Closes() || c.engine.draining.Load() || !x.whole.Load() ||
-		c.half.Load() && (x.streamed || x.r == x.w)
+	x.closing = x.request.Close() || r.Closes() || c.engine.draining.Load() || !x.whole ||
+		c.half && (x.streamed || x.up.r == x.up.w)
 	option := ""
 	switch {
 	case x.closing:
@@ -71,90 +122,8 @@ func (c *conn) head(x *exchange) bool {
 	case x.request.Old():
 		option = "keep-alive"
 	}
-	x.pending = r.Append(x.pending, option)
+	x.down.out = r.Append(x.down.out, option)
 	x.rest = r.Body()
 	x.headDone = true
 	return true
-}
-
-// pass passes the body on as far as it is there, and returns what it does not
-// take: the begin of something incomplete, or what comes after the body.
-func (c *conn) pass(x *exchange, b []byte) (rest []byte, err error) {
-	for len(b) > 0 && !x.rest.Done() {
-		step, err := x.rest.Scan(b)
-		if err != nil {
-			return b, err
-		}
-		if step.Pass+step.Drop == 0 {
-			break
-		}
-		c.emit(x, b[:step.Pass])
-		c.emit(x, step.Put)
-		b = b[step.Pass+step.Drop:]
-	}
-	return b, nil
-}
-
-// emit sends bytes to the client, or keeps a few to send them with others.
-func (c *conn) emit(x *exchange, b []byte) {
-	if len(x.pending)+len(b) <= gathered {
-		x.pending = append(x.pending, b...)
-		return
-	}
-	c.send2(x, b)
-}
-
-// send2 sends what is pending and b.
-func (c *conn) send2(x *exchange, b []byte) {
-	if x.outcome == gone {
-		return
-	}
-	x.told = x.headDone
-	if err := c.deliver(x, x.pending, b); err != nil {
-		x.outcome = gone
-	}
-	x.pending = x.pending[:0]
-}
-
-// flush sends what is pending and keeps what is not used yet. It returns true
-// where the client is gone.
-func (c *conn) flush(x *exchange, rest []byte) (over bool) {
-	if len(x.pending) > 0 {
-		c.send2(x, nil)
-	}
-	x.n = copy(*x.in, rest)
-	return x.outcome == gone
-}
-
-// deliver sends a and b to the client, waiting for it to take them.
-func (c *conn) deliver(x *exchange, a, b []byte) error {
-	n, err := c.send(a, b)
-	if n == len(a)+len(b) {
-		return nil
-	}
-	if err != nil && err != errWouldBlock {
-		return err
-	}
-	progress := func() { c.slow(x) }
-	progress()
-	if n < len(a) {
-		if err := c.sendAll(a[n:], progress); err != nil {
-			return err
-		}
-		n = len(a)
-	}
-	if err := c.sendAll(b[n-len(a):], progress); err != nil {
-		return err
-	}
-	if c.out.enter(waiting, c.engine.now()) == nudged {
-		x.nudged = true
-	}
-	return nil
-}
-
-// slow publishes that the client does not take the answer at once.
-func (c *conn) slow(x *exchange) {
-	if c.out.enter(answering, c.engine.now()) == nudged {
-		x.nudged = true
-	}
 }

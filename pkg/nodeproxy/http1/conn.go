@@ -1,84 +1,185 @@
 package http1
 
 import (
-	"errors"
 	"io"
 	"net/netip"
 	"runtime/debug"
 	"sync/atomic"
+	"time"
 
-	"github.com/weft-mesh/weft/pkg/mesh"
-	"github.com/weft-mesh/weft/pkg/nodeproxy/http1/wire"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 )
 
-// conn is a client's connection.
+// What a conn is told, as bits of its word: the events of the client's socket,
+// those of its link, and these.
+const (
+	linkShift = eventBits
+	timeUp    = 1 << (2*eventBits + iota) // the time it waits for may have come
+	dialed                                // a connection attempt has ended
+	killed                                // it must end at once
+	running                               // somebody works on it
+)
+
+// state is what a conn does.
+type state uint8
+
+const (
+	reading    state = iota // the client's next request comes, or will
+	dialing                 // an endpoint is connected to
+	exchanging              // an endpoint has the request
+	answered                // the last of an answer goes out
+	tunnelling              // the connection is WebSocket's
+	lingering               // a refused client is given time to read
+	over                    // the connection is closed
+)
+
+const (
+	// patienceToLinger is how long a refused client may go on sending.
+	patienceToLinger = time.Second
+	// A client's request is still worked on for mostLooks times grace after the
+	// client ended its stream, unless that came with the request: most often it
+	// has left. More than one look, so that a process that got no processor for
+	// a while does not take that for the client's silence.
+	grace     = 40 * time.Millisecond
+	mostLooks = 2
+	// mostReads is how often a conn reads before others have their turn.
+	mostReads = 32
+)
+
+// conn is a client's connection: a state machine. Whatever happens to it is
+// posted as bits; whoever posts to a conn on which nobody works, works on it.
+// Only the fields up to place may be touched by others.
 type conn struct {
-	sock
-	engine  *Engine
+	word   atomic.Uint32
+	due    atomic.Int64 // what deadline returned last
+	engine *Engine
+	place  int // in the watch; its lock guards it
+
+	sock    // the client's
 	at      upstream.Key
 	client  netip.Addr
 	caller  upstream.Caller
 	address []byte // the client's, as text
 	first   []byte // read before
-	ended   func()
-	place   int                  // in the watch; its lock guards it
-	in      slot                 // what is done for the request
-	out     slot                 // what is done for the answer
-	half    atomic.Bool          // the client has ended its stream
-	link    atomic.Pointer[link] // that is in use
+	closed  func()
 	series  series
-	failed  bool // by a fault of the proxy
 
-	x    *exchange
-	next func(*conn) bool // goes on outside the callback; false ends the connection
+	state state
+	now   time.Duration
+	since time.Duration // when it became idle, or began to linger
+	reads int           // left until others have their turn
+	late  bool          // told that time is up
+	half  bool          // the client's stream was read to its end
+	x     *exchange     // nil while no byte of a request is there
+	link  *link         // that is in use
+	dial  *dial         // that is waited for
 }
 
-// run serves the connection to its end. Whoever else closes it meanwhile only
-// wakes it: the descriptor stays its own until run returns.
-func (c *conn) run() {
-	defer c.ended()
-	defer c.tcp.Close()
-	if c.raw.Control(func(uintptr) { c.serveAll() }) != nil {
-		c.engine.watch.remove(c)
+// happened is told by the poller.
+func (c *conn) happened(e events) { c.post(uint32(e)) }
+
+// post tells the conn something. Unless somebody works on it, the caller does,
+// and post returns true.
+func (c *conn) post(bits uint32) bool {
+	if c.word.CompareAndSwap(0, running) {
+		c.run(bits)
+		return true
 	}
+	if c.word.Or(bits) == 0 {
+		c.run(c.word.Swap(running))
+		return true
+	}
+	return false
 }
 
-func (c *conn) serveAll() {
-	defer c.end()
-	readable := c.onReadable
+// run works on the conn until there is nothing to do. The caller has set
+// running. A fault costs this connection only.
+func (c *conn) run(bits uint32) {
+	defer c.guard()
 	for {
-		c.next = nil
-		if err := c.raw.Read(readable); err != nil || c.next == nil {
+		c.note(bits)
+		c.reads = mostReads
+		for c.advance() {
+		}
+		if c.state == over {
+			return // running stays set: nobody comes after
+		}
+		c.arm()
+		if c.reads <= 0 {
+			c.engine.running.Go(func() { c.run(c.word.Swap(running)) })
 			return
 		}
-		if !c.next(c) {
+		if c.word.CompareAndSwap(running, 0) {
 			return
 		}
+		bits = c.word.Swap(running)
 	}
 }
 
-// end gives back what the connection used. A fault costs this connection only.
-func (c *conn) end() {
-	if fault := recover(); fault != nil {
-		// Memory that was in use when it happened is not lent to others.
-		c.failed = true
-		c.engine.config.Log.Error().Interface("panic", fault).Bytes("stack", debug.Stack()).Msg("a connection failed by a fault of the proxy")
-		c.engine.config.Metrics.Refused(string(upstream.Internal))
-		_ = c.tcp.SetLinger(0)
+// note takes in what was posted.
+func (c *conn) note(bits uint32) {
+	c.now = c.engine.now()
+	c.sock.note(events(bits) & (1<<eventBits - 1))
+	if l := c.link; l != nil {
+		l.note(events(bits>>linkShift) & (1<<eventBits - 1))
 	}
-	if l := c.link.Load(); l != nil {
-		_ = l.tcp.Close()
+	if bits&timeUp != 0 {
+		c.late = true
+	}
+	if bits&killed != 0 {
+		c.abort()
+		c.end()
+	}
+}
+
+// advance takes one step. It returns false where the conn has to wait.
+func (c *conn) advance() bool {
+	if c.late && c.expired() {
+		c.expire()
+	}
+	switch c.state {
+	case reading:
+		return c.read()
+	case dialing:
+		return c.connect(c.x)
+	case exchanging:
+		return c.exchange(c.x, c.link)
+	case answered:
+		return c.answered(c.x)
+	case tunnelling:
+		return c.tunnel(c.x, c.link)
+	case lingering:
+		return c.linger()
+	}
+	return false
+}
+
+// mayGoOn tells whether the conn may read once more before others have their turn.
+func (c *conn) mayGoOn() bool {
+	c.reads--
+	return c.reads > 0
+}
+
+// end closes the connection and gives back what it used.
+func (c *conn) end() {
+	if c.state == over {
+		return
+	}
+	c.state = over
+	if c.dial != nil {
+		c.dial.abandon()
+	}
+	if c.link != nil {
+		c.link.close()
 	}
 	if x := c.x; x != nil {
 		c.leave(x)
-		if !c.failed {
-			c.engine.release(x)
-		}
-		c.x = nil
+		c.engine.release(x)
 	}
-	// The watch looks at the descriptor, which is closed next.
+	c.dial, c.link, c.x, c.first = nil, nil, nil, nil
 	c.engine.watch.remove(c)
+	c.close()
+	c.closed()
 }
 
 // leave ends what an endpoint counts as in flight.
@@ -89,171 +190,102 @@ func (c *conn) leave(x *exchange) {
 	}
 }
 
-// onReadable reads what the client has sent and serves it. It returns true to
-// leave the callback: the connection ends or goes on with next.
-func (c *conn) onReadable(uintptr) (over bool) {
-	if c.in.enter(busy, 0) == killed {
-		return true
+// guard ends a connection by which the proxy failed.
+func (c *conn) guard() {
+	fault := recover()
+	if fault == nil {
+		return
 	}
+	c.engine.config.Log.Error().Interface("panic", fault).Bytes("stack", debug.Stack()).Msg("a connection failed by a fault of the proxy")
+	c.engine.config.Metrics.Refused(string(upstream.Internal))
+	if x := c.x; x != nil {
+		// Memory that was in use when it happened is not lent to others.
+		c.leave(x)
+		c.x = nil
+	}
+	c.abort()
+	c.end()
+}
+
+// read takes in what the client sends, until a request is complete or must be
+// sent on as it comes.
+func (c *conn) read() bool {
 	x := c.x
 	if x == nil {
+		if !c.canRead {
+			return false
+		}
 		x = c.engine.exchange()
 		c.x = x
 		c.engine.adopt(x, c.first)
 		c.first = nil
 	}
-	x.now = c.engine.now()
 	for {
-		dry, ok := c.drink(x)
-		if !ok || c.work(x) || c.half.Load() {
-			return true
+		if !c.drink(x) {
+			c.end()
+			return false
 		}
-		// Between requests the hint is enough. Within one an end may hide behind
-		// the bytes that came, so the kernel is asked until it has nothing.
-		if dry || !x.open() && !x.more {
-			c.park(x)
+		switch {
+		case c.work(x):
+			return true
+		case c.half:
+			c.end()
+			return false
+		case !c.canRead:
+			c.rest(x)
+			return false
+		case !c.mayGoOn():
 			return false
 		}
 	}
 }
 
-// drink reads until nothing is left or there is no room. dry tells that the
-// kernel had nothing, ok that the connection lives.
-func (c *conn) drink(x *exchange) (dry, ok bool) {
-	for x.more = true; x.more && x.w < len(x.buf); {
-		n, more, err := c.receive(x.buf[x.w:])
-		x.w += n
-		x.more = more && err == nil
+// drink reads until nothing is left or there is no room. It returns false where
+// the connection is broken.
+func (c *conn) drink(x *exchange) bool {
+	f := &x.up
+	for c.canRead && !c.half && f.w < len(f.buf) {
+		n, err := c.receive(f.buf[f.w:])
+		f.w += n
 		switch {
-		case err == errWouldBlock:
-			dry = true
+		case n > 0:
+			f.since = c.now
 		case err == io.EOF:
-			c.half.Store(true)
-		case err != nil:
-			return false, false
-		}
-	}
-	return dry, true
-}
-
-// park publishes what the connection waits for. An idle one holds no memory.
-func (c *conn) park(x *exchange) {
-	switch {
-	case x.headed:
-		c.in.enter(inBody, x.now)
-	case x.request.Begun():
-		c.in.enter(inHead, x.started)
-	default:
-		c.x = nil
-		now := x.now
-		c.engine.release(x)
-		c.in.enter(idle, now)
-	}
-}
-
-// work serves every request that is complete. It returns true to leave the
-// callback.
-func (c *conn) work(x *exchange) (over bool) {
-	for {
-		if !x.headed {
-			if x.r == x.w {
-				x.r, x.w = 0, 0
-				return false
-			}
-			if ok, over := c.readHead(x); !ok {
-				return over
-			}
-		}
-		done, err := x.hold()
-		switch {
-		case err != nil:
-			return c.malformed(err)
-		case !done && !x.fits():
-			x.streamed = true
-			c.next = (*conn).stream
-			return true
-		case !done:
-			c.engine.room(x)
+			c.half, c.canRead = true, false
+		case err != errWouldBlock && f.r == f.w:
 			return false
+		case err != errWouldBlock:
+			// What came before the reset is not lost: it is told as a request
+			// whose client has left.
+			c.half, c.broken, c.canRead = true, true, false
 		}
-		if !c.serve(x) {
-			return true
-		}
-		x.next()
 	}
+	return true
 }
 
-// readHead reads a request's head. ok is false where it is not complete, or
-// where over tells that it is refused.
-func (c *conn) readHead(x *exchange) (ok, over bool) {
-	if !x.request.Begun() {
-		x.started = x.now
+// rest gives back the memory of a conn that waits for its next request.
+func (c *conn) rest(x *exchange) {
+	if !x.open() {
+		c.x, c.since = nil, c.now
+		c.engine.release(x)
 	}
-	n, err := x.request.Parse(x.buf[x.r:x.w])
-	if err != nil {
-		return false, c.malformed(err)
-	}
-	if n == 0 {
-		c.engine.room(x)
-		return false, false
-	}
-	x.headed = true
-	x.r += n
-	return c.begin(x)
-}
-
-// begin decides a request by the Table of this moment and writes its head down
-// as the endpoint gets it.
-func (c *conn) begin(x *exchange) (ok, over bool) {
-	x.again()
-	x.snapshot = c.engine.config.Current()
-	x.route = x.snapshot.Route(c.at)
-	if x.route == nil || x.route.Port.Protocol == mesh.HTTP2 || x.route.Port.Protocol == mesh.Opaque {
-		return false, c.refuse(x, refusal{reason: upstream.NoRoute, what: "this port leads to no Service any more", close: true})
-	}
-	x.decision = c.caller.Decide(x.snapshot, x.route, &x.request)
-	if x.decision.Cluster == nil && !x.request.Bodiless() {
-		// The body is not waited for.
-		return false, c.refuse(x, refusal{reason: x.decision.Reason, what: x.decision.What})
-	}
-	x.body = x.request.Body()
-	if x.request.Expects() {
-		if err := c.deliver(x, []byte("HTTP/1.1 100 Continue\r\n\r\n"), nil); err != nil {
-			return false, true
-		}
-		c.out.enter(busy, x.now)
-	}
-	x.forward.Client = c.address
-	if service := x.route.Port.Service; x.request.Old() {
-		x.forward.Host = service.Name + "." + service.Namespace
-	}
-	x.out = x.request.Append(x.out[:0], &x.forward)
-	return true, false
-}
-
-// malformed refuses what the client sent.
-func (c *conn) malformed(err error) (over bool) {
-	reason, status := upstream.BadRequest, 400
-	var what *wire.Error
-	if errors.As(err, &what) {
-		status = what.Status
-	}
-	if status == 405 {
-		reason = upstream.MethodRefused
-	}
-	return c.refuse(c.x, refusal{reason: reason, status: status, what: err.Error(), close: true})
 }
 
 // linger ends a connection whose client may still be sending: closing it with
 // bytes unread would reset it, and the answer could be lost (RFC 9112 §9.6).
 func (c *conn) linger() bool {
-	_ = c.tcp.CloseWrite()
+	if x := c.x; x != nil {
+		c.x, c.since = nil, c.now
+		c.engine.release(x)
+		c.closeWrite()
+	}
 	buffer := c.engine.buffer()
 	defer c.engine.give(buffer)
-	_ = c.tcp.SetReadDeadline(c.engine.epoch.Add(c.engine.now() + lingering))
-	for {
-		if _, err := c.tcp.Read(*buffer); err != nil {
+	for c.canRead && c.mayGoOn() {
+		if _, err := c.receive(*buffer); err != nil && err != errWouldBlock {
+			c.end()
 			return false
 		}
 	}
+	return false
 }

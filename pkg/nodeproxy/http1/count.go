@@ -74,6 +74,6 @@ func (c *conn) count(x *exchange, status int, reason upstream.Reason) {
 		metrics.Refused(string(reason))
 	}
 	if x.route != nil {
-		c.series.of(c, x).Count(status, x.now-x.started)
+		c.series.of(c, x).Count(status, c.now-x.started)
 	}
 }

@@ -57,6 +57,7 @@ type Engine struct {
 	draining  atomic.Bool
 	quiet     atomic.Bool
 	watch     watch
+	poller    poller
 	running   sync.WaitGroup
 }
 
@@ -65,9 +66,13 @@ func New(config Config) *Engine {
 	config.IdleTimeout = orDefault(config.IdleTimeout, 5*time.Minute)
 	config.HeadTimeout = orDefault(config.HeadTimeout, 10*time.Second)
 	config.ProgressTimeout = orDefault(config.ProgressTimeout, time.Minute)
-	e := &Engine{config: config, epoch: time.Now(), pools: pools{dialer: config.Dialer}}
+	e := &Engine{config: config, epoch: time.Now()}
+	e.pools.now = e.now
 	e.life, e.end = context.WithCancel(context.Background())
 	e.counters.metrics = config.Metrics
+	if err := e.poller.start(&e.running); err != nil {
+		config.Log.Error().Err(err).Msg("connections of HTTP/1 cannot be watched: none is served")
+	}
 	e.running.Go(e.observe)
 	return e
 }
@@ -82,18 +87,26 @@ func orDefault(d, otherwise time.Duration) time.Duration {
 // now is the engine's clock: the time since New.
 func (e *Engine) now() time.Duration { return time.Since(e.epoch) }
 
-// Serve takes a connection over and returns at once; Ended tells its end.
+// Serve takes a connection over: it is closed as far as package net is
+// concerned, and goes on under a descriptor of the engine's. Ended tells its end.
 func (e *Engine) Serve(c Conn) {
-	conn := &conn{engine: e, at: c.At, client: c.Client, first: c.First, ended: c.Ended, caller: upstream.Caller{Address: c.Client}}
+	conn := &conn{engine: e, at: c.At, client: c.Client, first: c.First, closed: c.Ended, since: e.now()}
+	conn.caller = upstream.Caller{Address: c.Client}
 	conn.address = c.Client.AppendTo(nil)
-	if err := conn.open(c.TCPConn); err != nil {
+	if err := conn.take(c.TCPConn); err != nil {
 		_ = c.TCPConn.Close()
 		c.Ended()
 		return
 	}
-	conn.in.enter(inHead, e.now())
 	e.watch.add(conn)
-	e.running.Go(conn.run)
+	// Nobody works on it but this goroutine until it is posted to.
+	conn.word.Store(running)
+	conn.on = conn
+	if err := e.poller.add(&conn.sock); err != nil {
+		conn.end()
+		return
+	}
+	conn.run(0)
 }
 
 // Forget closes the idle connections of endpoints that no Table names any more.
@@ -109,13 +122,9 @@ func (e *Engine) Quiesce() { e.quiet.Store(true) }
 
 // Reset breaks off every connection at once.
 func (e *Engine) Reset() {
-	e.watch.each(func(c *conn) {
-		_ = c.tcp.SetLinger(0)
-		c.in.word.Store(int64(killed))
-		c.out.word.Store(int64(killed))
-		c.wake()
-		if l := c.link.Load(); l != nil {
-			l.wake()
+	e.watch.walk(func(few []*conn) {
+		for _, c := range few {
+			c.post(killed)
 		}
 	})
 }
@@ -123,6 +132,7 @@ func (e *Engine) Reset() {
 // Close ends the engine. Every connection must have been closed.
 func (e *Engine) Close() {
 	e.end()
+	e.poller.stop()
 	e.running.Wait()
 	e.pools.close()
 }

@@ -1,7 +1,6 @@
 package http1
 
 import (
-	"sync/atomic"
 	"time"
 
 	"github.com/weft-mesh/weft/pkg/nodeproxy/http1/wire"
@@ -23,30 +22,28 @@ const (
 type outcome uint8
 
 const (
-	running   outcome = iota
-	complete          // the answer has been sent
+	open      outcome = iota
+	complete          // the answer was read to its end
 	unsent            // the connection was dead before it took a byte
 	unheard           // it broke before it gave a byte
-	broken            // it broke within the answer
+	torn              // it broke within the answer
 	malformed         // the answer is not HTTP
-	gone              // the client has left
+	left              // the client has left
 	switched          // the connection is WebSocket's now
-	refused           // the proxy has answered in its stead
-	faulty            // a fault of the proxy
+	misled            // the client's body is malformed
 )
 
 // exchange is one request on its way and the memory that takes. A connection
 // has one only while bytes of a request are there.
 type exchange struct {
-	// What the client sends: buf[r:w] is not used yet.
-	buf      []byte
-	r, w     int
-	large    *[]byte // the engine's, where buf is one
-	more     bool    // the kernel has more than was read
-	now      time.Duration
-	headed   bool        // request and out are valid
-	streamed bool        // the body does not fit into out
-	whole    atomic.Bool // the body was taken to its end
+	own      []byte        // up's memory until it needs more
+	up       flow          // from the client; its begin is held in out
+	headed   bool          // request and out are valid
+	streamed bool          // the body does not fit into out
+	whole    bool          // the body was taken to its end
+	ended    bool          // and the client's stream ended with it
+	left     time.Duration // when it was looked whether the client has left, 0 for not yet
+	looks    int           // how often
 
 	request wire.Request
 	body    wire.Body
@@ -59,28 +56,27 @@ type exchange struct {
 	decision upstream.Decision
 	cluster  *upstream.Cluster
 	endpoint *upstream.Endpoint
+	pool     *pool // the endpoint's
 	try      upstream.Try
+	failed   error // why the last endpoint could not be connected to
 
 	answer
 }
 
-// answer is the state of the endpoint's answer.
+// answer is what has come of a request at one connection to an endpoint.
 type answer struct {
-	wrote    bool // the request was sent
-	begun    bool // a byte of the answer came
-	headDone bool // the final head was read
-	told     bool // and has reached the client
-	closing  bool // nothing follows on the client's connection
-	reusable bool // the endpoint's connection can be used again
-	nudged   bool // the watch has woken it: it cannot
+	sent     int   // of out
+	refused  error // why the endpoint takes no more of it
+	begun    bool  // a byte of the answer came
+	headDone bool  // the final head was read
+	told     bool  // and has reached the client
+	closing  bool  // nothing follows on the client's connection
 	outcome  outcome
 	interims int
 	why      error
 	response wire.Response
 	rest     wire.Body
-	in       *[]byte // read from the endpoint: the first n bytes are not used yet
-	n        int
-	pending  []byte // not sent to the client yet
+	down     flow // to the client
 }
 
 // exchange lends an exchange.
@@ -88,94 +84,82 @@ func (e *Engine) exchange() *exchange {
 	if x, ok := e.exchanges.Get().(*exchange); ok {
 		return x
 	}
-	x := &exchange{buf: make([]byte, headBuffer)}
-	x.pending = make([]byte, 0, 2*gathered)
+	x := &exchange{own: make([]byte, headBuffer)}
+	x.down.out = make([]byte, 0, 2*gathered)
+	x.up.buf = x.own
 	return x
 }
 
 // release takes an exchange back.
 func (e *Engine) release(x *exchange) {
-	e.dropInput(x)
-	if x.large != nil {
-		e.give(x.large)
-		x.large, x.buf = nil, make([]byte, headBuffer)
-	}
+	e.lay(&x.down)
+	e.lay(&x.up)
+	x.up.buf = x.own
 	if cap(x.out) > headBuffer {
 		x.out = nil
 	}
-	if cap(x.pending) > headBuffer {
-		x.pending = make([]byte, 0, 2*gathered)
+	if cap(x.down.out) > headBuffer {
+		x.down.out = make([]byte, 0, 2*gathered)
 	}
 	x.next()
-	x.r, x.w = 0, 0
 	e.exchanges.Put(x)
-}
-
-// dropInput gives the buffer of the endpoint's bytes back.
-func (e *Engine) dropInput(x *exchange) {
-	if x.in != nil {
-		e.give(x.in)
-		x.in, x.n = nil, 0
-	}
 }
 
 // next makes the exchange ready for the next request of its connection.
 func (x *exchange) next() {
 	x.request.Reset()
-	x.headed, x.streamed, x.out = false, false, x.out[:0]
-	x.whole.Store(false)
-	x.snapshot, x.route, x.cluster, x.endpoint = nil, nil, nil, nil
-	x.decision = upstream.Decision{}
-	x.try = upstream.Try{}
+	x.headed, x.streamed, x.whole, x.ended, x.left, x.looks, x.out = false, false, false, false, 0, 0, x.out[:0]
+	x.up = flow{buf: x.up.buf, r: x.up.r, w: x.up.w, lent: x.up.lent, out: x.up.out[:0], since: x.up.since}
+	x.snapshot, x.route, x.cluster, x.endpoint, x.pool, x.failed = nil, nil, nil, nil, nil, nil
+	x.decision, x.try = upstream.Decision{}, upstream.Try{}
 	x.again()
 }
 
 // again makes it ready to be sent to another connection.
 func (x *exchange) again() {
 	a := &x.answer
-	a.wrote, a.begun, a.headDone, a.told, a.closing, a.reusable, a.nudged = false, false, false, false, false, false, false
-	a.outcome, a.interims, a.why, a.n = running, 0, nil, 0
-	a.pending = a.pending[:0]
-	a.response.Reset(wire.Asked{Head: x.request.Head(), Upgrade: x.request.Upgrade(), Old: x.request.Old()})
+	a.sent, a.refused, a.begun, a.headDone, a.told, a.closing = 0, nil, false, false, false, false
+	a.outcome, a.interims, a.why = open, 0, nil
+	a.down = flow{buf: a.down.buf, lent: a.down.lent, out: a.down.out[:0]}
+	x.expect()
+}
+
+// expect makes the exchange ready for the next head of an endpoint.
+func (x *exchange) expect() {
+	x.response.Reset(wire.Asked{Head: x.request.Head(), Upgrade: x.request.Upgrade(), Old: x.request.Old()})
 }
 
 // adopt takes in what was read before.
 func (e *Engine) adopt(x *exchange, first []byte) {
-	if len(first) > len(x.buf) {
-		x.large = e.buffer()
-		x.buf = *x.large
+	if len(first) > len(x.up.buf) {
+		e.lend(&x.up)
 	}
-	x.w = copy(x.buf, first)
+	x.up.w = copy(x.up.buf, first)
 }
 
-// room makes room behind buf[r:w], up to what a head may need.
+// room makes room behind what was read, up to what a head may need.
 func (e *Engine) room(x *exchange) {
-	if x.r > 0 {
-		x.w = copy(x.buf, x.buf[x.r:x.w])
-		x.r = 0
-	}
-	if x.w == len(x.buf) && x.large == nil {
-		x.large = e.buffer()
-		copy(*x.large, x.buf)
-		x.buf = *x.large
+	x.up.compact()
+	if x.up.w == len(x.up.buf) {
+		e.lend(&x.up)
 	}
 }
 
 // hold moves what is there of the body to the request that is sent. done tells
 // that the body is complete.
 func (x *exchange) hold() (done bool, err error) {
+	f := &x.up
 	for !x.body.Done() {
-		step, err := x.body.Scan(x.buf[x.r:x.w])
+		step, err := x.body.Scan(f.buf[f.r:f.w])
 		if err != nil {
 			return false, err
 		}
 		if step.Pass+step.Drop == 0 {
 			return false, nil
 		}
-		x.out = append(append(x.out, x.buf[x.r:x.r+step.Pass]...), step.Put...)
-		x.r += step.Pass + step.Drop
+		x.out = append(append(x.out, f.buf[f.r:f.r+step.Pass]...), step.Put...)
+		f.r += step.Pass + step.Drop
 	}
-	x.whole.Store(true)
 	return true, nil
 }
 

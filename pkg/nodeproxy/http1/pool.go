@@ -1,7 +1,7 @@
 package http1
 
 import (
-	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,24 +17,42 @@ const (
 	idleLinks = 1024
 )
 
-// link is a connection to an endpoint. It belongs to the pool or to one conn.
+// link is a connection to an endpoint. It belongs to the pool or to one conn,
+// which hears of what happens to it.
 type link struct {
 	sock
 	pool  *pool
-	ready func(uintptr) bool // the conn's answer, bound once
-	conn  *conn              // that uses it
+	owner atomic.Pointer[conn] // nil while it is in the pool
 	// used is when the last request was sent: the endpoint has been idle for at
-	// most as long as that is ago.
-	used   time.Duration
-	reused bool // it has carried a request before
+	// most as long as that is ago. idleSince is used of the request before.
+	used, idleSince time.Duration
+	reused          bool // it has carried a request before
+}
+
+// happened is told by the poller. What happens to an idle link is the end of it.
+func (l *link) happened(e events) {
+	for {
+		c := l.owner.Load()
+		if c == nil {
+			if e&^writable != 0 {
+				l.pool.suspect(l)
+			}
+			return
+		}
+		if c.post(uint32(e)<<linkShift) || l.owner.Load() == c {
+			return
+		}
+		// Whoever works on it may have let the link go before it was told.
+	}
 }
 
 // pool is the unused connections to one endpoint, and what is known of how long
 // it keeps them.
 type pool struct {
 	endpoint *upstream.Endpoint
-	mu       sync.Mutex // guards idle
-	idle     []*link    // the one used last is at the end
+	now      func() time.Duration // the engine's clock
+	mu       sync.Mutex           // guards idle
+	idle     []*link              // the one used last is at the end
 	patience patience
 }
 
@@ -90,74 +108,81 @@ func (p *patience) sawClosed(unused, now time.Duration) {
 	}
 }
 
-// take returns an unused connection, nil for none. twice tells that the request
-// may be sent again should the connection turn out to be dead.
-func (p *pool) take(twice bool, now time.Duration) *link {
+// take gives an unused connection to a conn; it returns nil for none. twice
+// tells that the request may be sent again should it turn out to be dead.
+func (p *pool) take(c *conn, twice bool) *link {
 	for {
 		p.mu.Lock()
 		last := len(p.idle) - 1
-		if last < 0 || !twice && !p.patience.trusts(now-p.idle[last].used, now) {
+		if last < 0 || !twice && !p.patience.trusts(c.now-p.idle[last].used, c.now) {
 			p.mu.Unlock()
 			return nil
 		}
 		l := p.idle[last]
 		p.idle[last] = nil
 		p.idle = p.idle[:last]
+		l.owner.Store(c)
 		p.mu.Unlock()
 		// However young it is: what an endpoint says without being asked would
-		// answer somebody else.
-		if !l.stale(now) {
+		// answer somebody else. The event that tells it may not be heard yet.
+		if l.silent() {
 			return l
 		}
+		p.patience.sawClosed(c.now-l.used, c.now)
+		l.close()
 	}
 }
 
-// stale closes a connection that the endpoint has ended, or on which it spoke
-// without being asked.
-func (l *link) stale(now time.Duration) bool {
-	readable, _ := l.poll(l.fd)
-	if readable {
-		l.pool.patience.sawClosed(now-l.used, now)
-		_ = l.tcp.Close()
-	}
-	return readable
-}
-
-// put keeps a connection for later.
-func (p *pool) put(l *link) {
-	l.conn, l.reused = nil, true
+// put keeps a connection for later. What was posted about it to its conn until
+// now is looked after: nobody else will.
+func (p *pool) put(c *conn, l *link) {
+	l.reused = true
 	p.mu.Lock()
 	keep := len(p.idle) < idleLinks && !p.endpoint.Gone()
 	if keep {
+		l.owner.Store(nil)
 		p.idle = append(p.idle, l)
 	}
 	p.mu.Unlock()
-	if !keep {
-		_ = l.tcp.Close()
+	switch {
+	case !keep:
+		l.close()
+	case c.word.Load()&(uint32(readable|ended|broken)<<linkShift) != 0:
+		p.suspect(l)
 	}
 }
 
-// sweep closes connections that are unused for too long or that the endpoint
-// has closed, and learns how long it keeps them.
+// suspect looks at a link to which something has happened. It is closed where
+// the endpoint has ended it, or spoke without being asked.
+func (p *pool) suspect(l *link) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := slices.Index(p.idle, l)
+	if i < 0 || l.silent() {
+		return
+	}
+	now := p.now()
+	p.patience.sawClosed(now-l.used, now)
+	p.idle = slices.Delete(p.idle, i, i+1)
+	l.close()
+}
+
+// sweep closes connections that are unused for too long, and learns how long
+// the endpoint keeps them.
 func (p *pool) sweep(now time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	kept := p.idle[:0]
-	for _, l := range p.idle {
+	p.idle = slices.DeleteFunc(p.idle, func(l *link) bool {
 		unused := now - l.used
-		switch {
-		case unused >= leastKept && l.stale(now):
-		case unused >= idleUpstream:
-			_ = l.tcp.Close()
-		default:
-			if unused >= leastKept {
-				p.patience.sawOpen(unused)
-			}
-			kept = append(kept, l)
+		if unused >= idleUpstream {
+			l.close()
+			return true
 		}
-	}
-	clear(p.idle[len(kept):])
-	p.idle = kept
+		if unused >= leastKept {
+			p.patience.sawOpen(unused)
+		}
+		return false
+	})
 }
 
 // close closes what is unused.
@@ -165,15 +190,15 @@ func (p *pool) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, l := range p.idle {
-		_ = l.tcp.Close()
+		l.close()
 	}
 	p.idle = nil
 }
 
 // pools holds the pools of all endpoints.
 type pools struct {
-	dialer upstream.Dialer
-	all    sync.Map // *upstream.Endpoint → *pool
+	now func() time.Duration
+	all sync.Map // *upstream.Endpoint → *pool
 }
 
 // of returns the pool of an endpoint. One that is gone keeps nothing.
@@ -181,31 +206,13 @@ func (p *pools) of(e *upstream.Endpoint) *pool {
 	if found, ok := p.all.Load(e); ok {
 		return found.(*pool)
 	}
-	found, _ := p.all.LoadOrStore(e, &pool{endpoint: e})
+	found, _ := p.all.LoadOrStore(e, &pool{endpoint: e, now: p.now})
 	if e.Gone() {
 		// It left the Table meanwhile: nobody will come to forget it.
 		p.all.Delete(e)
 	}
 	return found.(*pool)
 }
-
-// dial opens a new connection. Every error is a *upstream.DialError.
-func (p *pools) dial(ctx context.Context, at *pool) (*link, error) {
-	tcp, err := p.dialer.Dial(ctx, at.endpoint)
-	if err != nil {
-		return nil, err
-	}
-	l := &link{pool: at}
-	if err := l.open(tcp); err != nil {
-		_ = tcp.Close()
-		return nil, &upstream.DialError{Endpoint: at.endpoint, Err: err}
-	}
-	l.ready = l.answer
-	return l, nil
-}
-
-// answer lets the conn that uses the link go on.
-func (l *link) answer(uintptr) bool { return l.conn.onUpstream() }
 
 // forget drops endpoints; what is in flight goes on.
 func (p *pools) forget(gone []*upstream.Endpoint) {

@@ -16,8 +16,8 @@ type refusal struct {
 }
 
 // refuse answers instead of an endpoint: status, reason and a line that says
-// what happened to whom. It returns true where the connection ends with it.
-func (c *conn) refuse(x *exchange, r refusal) (over bool) {
+// what happened to whom.
+func (c *conn) refuse(x *exchange, r refusal) {
 	if r.status == 0 {
 		r.status = r.reason.Status()
 	}
@@ -26,22 +26,15 @@ func (c *conn) refuse(x *exchange, r refusal) (over bool) {
 		where = x.route.Port.Service.Name + "." + x.route.Port.Service.Namespace
 	}
 	c.engine.config.Log.Debug().Str("reason", string(r.reason)).Str("service", where).Stringer("client", c.client).Msg(r.what)
-	x.closing = r.close || !x.whole.Load() || x.request.Close() || c.engine.draining.Load() || c.half.Load() && x.r == x.w
+	x.closing = r.close || !x.whole || x.request.Close() || c.engine.draining.Load() || c.half && x.up.r == x.up.w
 	content := "weft: " + where + ": " + r.what + " (" + string(r.reason) + ")\n"
-	x.pending = appendRefusal(x.pending, r, len(content), x.closing)
+	x.down.out = appendRefusal(x.down.out, r, len(content), x.closing)
 	if !x.request.Head() {
-		x.pending = append(x.pending, content...)
+		x.down.out = append(x.down.out, content...)
 	}
 	c.count(x, r.status, r.reason)
-	x.outcome = complete
-	if c.send2(x, nil); x.outcome == gone {
-		return true
-	}
-	c.out.enter(busy, x.now)
-	if x.closing {
-		c.next = (*conn).linger
-	}
-	return x.closing
+	x.down.since = c.now
+	c.state = answered
 }
 
 // appendRefusal appends the head of a refusal.

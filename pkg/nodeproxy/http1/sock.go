@@ -3,94 +3,108 @@ package http1
 import (
 	"errors"
 	"io"
-	"net"
-	"os"
 	"syscall"
-	"time"
 )
 
 // errWouldBlock tells that the kernel has nothing, or takes nothing, now.
 var errWouldBlock = errors.New("would block")
 
-// sock is a TCP connection that is read and written by plain system calls. At
-// most one goroutine receives and one sends at a time; whoever closes it is the
-// only one who uses it.
+// events is what has happened to a socket since it was told last.
+type events uint32
+
+const (
+	readable events = 1 << iota // there is something to read, or the end of the stream
+	writable                    // the kernel takes bytes again
+	ended                       // the peer has ended its stream
+	broken                      // the connection was reset, or both directions have ended
+	// eventBits is how many bits that takes.
+	eventBits = 4
+)
+
+// listener is who is told about a socket. It is called from any goroutine,
+// several at a time.
+type listener interface {
+	happened(events)
+}
+
+// sock is a TCP connection that only a poller watches. The poller tells each
+// change once; what is known is kept here, by whoever uses the socket: one
+// goroutine at a time.
 type sock struct {
-	tcp *net.TCPConn
-	raw syscall.RawConn
-	fd  int
-	receiver
+	descriptor
+	on       listener
+	canRead  bool // a read may find something
+	canWrite bool // a write may be taken
+	ended    bool // the end of the stream has come, maybe behind unread bytes
+	broken   bool
 }
 
-// open takes a connection over.
-func (s *sock) open(tcp *net.TCPConn) error {
-	raw, err := tcp.SyscallConn()
-	if err != nil {
-		return err
+// note takes in what the poller has told.
+func (s *sock) note(e events) {
+	if e&(readable|ended|broken) != 0 {
+		s.canRead = true
 	}
-	s.tcp, s.raw = tcp, raw
-	if err := raw.Control(func(fd uintptr) { s.fd = int(fd) }); err != nil {
-		return err
+	if e&(writable|broken) != 0 {
+		s.canWrite = true
 	}
-	s.prepare(s.fd)
-	return nil
+	if e&(ended|broken) != 0 {
+		s.ended = true
+	}
+	if e&broken != 0 {
+		s.broken = true
+	}
 }
 
-// receive reads what is there. more tells that the kernel may hold more, or the
-// end of the stream; where it is false the next arrival wakes the poller. The
-// end is io.EOF.
-func (s *sock) receive(b []byte) (n int, more bool, err error) {
+// receive reads what is there. The end of the stream is io.EOF. Where the
+// kernel gave less than there was room for it has no more, and its next word is
+// an event; only behind a known end it is asked once more.
+func (s *sock) receive(b []byte) (n int, err error) {
+	if !s.canRead {
+		return 0, errWouldBlock
+	}
 	for {
-		n, more, err = s.recv(s.fd, b)
+		n, err = s.recv(b, 0)
 		switch {
-		case err == nil && n == 0:
-			return 0, false, io.EOF
+		case err == nil && n > 0:
+			if shortReadIsAll && n < len(b) && !s.ended {
+				s.canRead = false
+			}
+			return n, nil
+		case err == nil:
+			return 0, io.EOF
 		case err == syscall.EINTR:
 			continue
 		case err == syscall.EAGAIN:
-			return 0, false, errWouldBlock
+			s.canRead, s.ended = false, false
+			return 0, errWouldBlock
 		}
-		return n, more || n == len(b), err
+		return 0, err
 	}
 }
 
 // send writes what the kernel takes of a and then b, either of which may be empty.
 func (s *sock) send(a, b []byte) (n int, err error) {
+	if !s.canWrite {
+		return 0, errWouldBlock
+	}
 	for {
-		n, err = s.transmit(s.fd, a, b)
-		switch err {
-		case syscall.EINTR:
+		n, err = s.transmit(a, b)
+		switch {
+		case err == nil:
+			return n, nil
+		case err == syscall.EINTR:
 			continue
-		case syscall.EAGAIN:
+		case err == syscall.EAGAIN:
+			s.canWrite = false
 			return 0, errWouldBlock
 		}
-		return n, err
+		return 0, err
 	}
 }
 
-// sendAll writes b, waiting for the kernel to take it.
-func (s *sock) sendAll(b []byte, progress func()) error {
-	var failed error
-	err := s.raw.Write(func(uintptr) bool {
-		for len(b) > 0 && failed == nil {
-			n, err := s.send(b, nil)
-			if err == errWouldBlock {
-				return false
-			}
-			failed, b = err, b[n:]
-			progress()
-		}
-		return true
-	})
-	if err != nil {
-		return err
-	}
-	return failed
+// silent tells that there is nothing to read, not even an end.
+func (s *sock) silent() bool {
+	var b [1]byte
+	_, err := s.recv(b[:], syscall.MSG_PEEK)
+	return err == syscall.EAGAIN || err == syscall.EINTR
 }
-
-// wake ends every wait on the connection, now and later. A waiter gets
-// os.ErrDeadlineExceeded.
-func (s *sock) wake() { _ = s.tcp.SetDeadline(time.Unix(1, 0)) }
-
-// woken tells that a wait was ended by wake.
-func woken(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

@@ -2,42 +2,51 @@
 
 package http1
 
-import "syscall"
+import (
+	"net"
+	"syscall"
+)
 
-// receiver needs nothing where recvmsg gives no hints.
-type receiver struct{}
+// shortReadIsAll is false where an edge does not tell the end of a stream
+// beside the bytes: the kernel is read until it has nothing.
+const shortReadIsAll = false
 
-// prepare has nothing to set up.
-func (*receiver) prepare(int) {}
-
-// recv says that more may come: the next read finds out.
-func (*receiver) recv(fd int, b []byte) (n int, more bool, err error) {
-	n, err = syscall.Read(fd, b)
-	return max(n, 0), true, err
+// descriptor is a socket that stays in Go's poller.
+type descriptor struct {
+	tcp *net.TCPConn
+	raw syscall.RawConn
+	fd  int
 }
 
-func (*receiver) transmit(fd int, a, b []byte) (int, error) {
+// take takes a connection over.
+func (d *descriptor) take(tcp *net.TCPConn) (err error) {
+	d.tcp = tcp
+	if d.raw, err = tcp.SyscallConn(); err != nil {
+		return err
+	}
+	return d.raw.Control(func(fd uintptr) { d.fd = int(fd) })
+}
+
+func (d *descriptor) close()      { _ = d.tcp.Close() }
+func (d *descriptor) closeWrite() { _ = d.tcp.CloseWrite() }
+func (d *descriptor) abort()      { _ = d.tcp.SetLinger(0) }
+
+func (d *descriptor) recv(b []byte, flags int) (int, error) {
+	n, _, err := syscall.Recvfrom(d.fd, b, flags|syscall.MSG_DONTWAIT)
+	return max(n, 0), err
+}
+
+func (d *descriptor) transmit(a, b []byte) (int, error) {
 	if len(a) == 0 {
 		a, b = b, nil
 	}
-	n, err := syscall.Write(fd, a)
+	n, err := syscall.Write(d.fd, a)
 	if err != nil || n < len(a) || len(b) == 0 {
 		return max(n, 0), err
 	}
-	m, err := syscall.Write(fd, b)
+	m, err := syscall.Write(d.fd, b)
 	if err == syscall.EAGAIN {
 		err = nil
 	}
 	return n + max(m, 0), err
-}
-
-// poll looks at the next byte: an end that stands behind unread bytes is seen
-// only once they are read.
-func (*receiver) poll(fd int) (readable, ended bool) {
-	var b [1]byte
-	n, _, err := syscall.Recvfrom(fd, b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-	if err == syscall.EAGAIN || err == syscall.EINTR {
-		return false, false
-	}
-	return true, n == 0 || err != nil
 }

@@ -1,82 +1,30 @@
 package http1
 
-import (
-	"errors"
-	"io"
-	"runtime/debug"
-)
+// openTunnel makes the connection a tunnel. What came with the handshake, or behind
+// the answer to it, goes first.
+func (c *conn) openTunnel(x *exchange) {
+	for _, f := range [...]*flow{&x.up, &x.down} {
+		f.pass, f.r, f.w = f.buf[f.r:f.w], 0, 0
+	}
+	x.up.over = c.half
+	c.state = tunnelling
+}
 
 // tunnel carries WebSocket until both directions have ended. An end of stream
 // is passed on as such, and the other direction goes on.
-func (c *conn) tunnel() bool {
-	x, l := c.x, c.link.Load()
-	c.in.enter(relaying, x.now)
-	c.out.enter(relaying, x.now)
-	// What the client sent with its handshake goes first.
-	early := append([]byte(nil), x.buf[x.r:x.w]...)
-	x.r, x.w = 0, 0
-	c.engine.dropInput(x)
-	ended := make(chan error, 2)
-	go func() { ended <- c.engine.guarded(func() error { return c.engine.pipe(&c.sock, &l.sock, nil) }) }()
-	go func() { ended <- c.engine.guarded(func() error { return c.engine.pipe(&l.sock, &c.sock, early) }) }()
-	failed := <-ended
-	if failed != nil {
-		c.wake()
-		l.wake()
+func (c *conn) tunnel(x *exchange, l *link) bool {
+	err := c.carry(&x.up, &c.sock, &l.sock)
+	if err == nil {
+		err = c.carry(&x.down, &l.sock, &c.sock)
 	}
-	if second := <-ended; failed == nil {
-		failed = second
+	switch {
+	case err != nil:
+		c.abort()
+		l.abort()
+	case !x.up.shut || !x.down.shut:
+		return false
 	}
-	if failed != nil {
-		_ = c.tcp.SetLinger(0)
-		_ = l.tcp.SetLinger(0)
-	}
-	x.now = c.engine.now()
 	c.count(x, x.response.Status(), "")
+	c.end()
 	return false
 }
-
-// pipe carries one direction to its end and passes the end on. It holds a
-// buffer only while there is something to carry.
-func (e *Engine) pipe(to, from *sock, first []byte) error {
-	if err := to.sendAll(first, func() {}); err != nil {
-		return err
-	}
-	var failed error
-	err := from.raw.Read(func(uintptr) bool {
-		buffer := e.buffer()
-		defer e.give(buffer)
-		for {
-			n, _, err := from.receive(*buffer)
-			if err == errWouldBlock {
-				return false
-			}
-			if err == nil {
-				err = to.sendAll((*buffer)[:n], func() {})
-			}
-			if failed = err; err != nil {
-				return true
-			}
-		}
-	})
-	if err == nil {
-		err = failed
-	}
-	if err == io.EOF {
-		return to.tcp.CloseWrite()
-	}
-	return err
-}
-
-// guarded returns what f returns; a panic in f is an error of this connection only.
-func (e *Engine) guarded(f func() error) (err error) {
-	defer func() {
-		if fault := recover(); fault != nil {
-			e.config.Log.Error().Interface("panic", fault).Bytes("stack", debug.Stack()).Msg("a connection failed by a fault of the proxy")
-			err = errFault
-		}
-	}()
-	return f()
-}
-
-var errFault = errors.New("a fault of the proxy")

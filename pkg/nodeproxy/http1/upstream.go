@@ -3,188 +3,189 @@ package http1
 import (
 	"errors"
 	"io"
-	"time"
 
+	"github.com/weft-mesh/weft/pkg/nodeproxy/http1/wire"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 )
 
-// lingering is how long a refused client may go on sending.
-const lingering = time.Second
-
-// serve sends the request to an endpoint and its answer to the client. It
-// returns false to leave the callback.
-func (c *conn) serve(x *exchange) bool {
+// serve chooses who gets the request.
+func (c *conn) serve(x *exchange) {
 	if x.cluster = x.decision.Cluster; x.cluster == nil {
-		return !c.refuse(x, refusal{reason: x.decision.Reason, what: x.decision.What})
+		c.refuse(x, refusal{reason: x.decision.Reason, what: x.decision.What})
+		return
 	}
 	x.try = x.cluster.Try(c.client)
-	var failed error
-	for e := x.try.Next(); e != nil; e = x.try.Next() {
-		x.endpoint = e
-		if failed = c.attempt(x, c.engine.pools.of(e)); failed == nil {
-			return c.settle(x)
-		}
-		c.leave(x)
-	}
-	reason := upstream.ConnectFailed
-	if refused := (*upstream.DialError)(nil); errors.As(failed, &refused) {
-		reason = refused.Reason()
-	}
-	return !c.refuse(x, refusal{reason: reason, what: failed.Error()})
+	c.tryNext(x)
 }
 
-// attempt sends the request to one endpoint. An error means that no connection
-// to it was made. A request goes to a used connection, and on to a fresh one
-// where that turns out to be dead: any request if not a byte of it was taken,
-// and one that is idempotent and still held in memory if no answer had begun
-// (RFC 9112 §9.3.1).
-func (c *conn) attempt(x *exchange, p *pool) error {
-	twice := x.request.Idempotent() && !x.streamed
-	l := p.take(twice, x.now)
-	for {
-		if l == nil {
-			var err error
-			if l, err = c.engine.pools.dial(c.engine.life, p); err != nil {
-				return err
-			}
+// tryNext ends the try that is on, if any, and begins one at the next endpoint.
+// Where there is none left the request is refused.
+func (c *conn) tryNext(x *exchange) {
+	c.leave(x)
+	if c.dial != nil {
+		c.dial.abandon()
+		c.dial = nil
+	}
+	if x.endpoint = x.try.Next(); x.endpoint == nil {
+		reason := upstream.ConnectFailed
+		if refused := (*upstream.DialError)(nil); errors.As(x.failed, &refused) {
+			reason = refused.Reason()
 		}
-		reused := l.reused
-		c.exchange(x, l)
-		if !reused || x.outcome != unsent && !(x.outcome == unheard && twice) {
-			return nil
-		}
-		p.patience.sawClosed(x.now-l.used, x.now)
-		x.again()
-		l = nil
-	}
-}
-
-// exchange sends the request on a link, passes the answer on, and sees what
-// becomes of the link. The outcome is x's.
-func (c *conn) exchange(x *exchange, l *link) {
-	since := l.used
-	l.conn, l.used = c, x.now
-	c.link.Store(l)
-	if c.out.enter(waiting, x.now) == killed {
-		x.outcome = gone
-	} else if x.streamed {
-		c.both(x, l)
-	} else {
-		c.converse(x, l)
-	}
-	x.now = c.engine.now()
-	switch c.out.enter(busy, x.now) {
-	case killed:
-		x.outcome = gone
-	case nudged:
-		x.nudged = true
-	}
-	if x.outcome == switched {
+		c.refuse(x, refusal{reason: reason, what: x.failed.Error()})
 		return
 	}
-	c.link.Store(nil)
-	c.engine.dropInput(x)
-	if x.outcome == complete && x.reusable && !x.nudged && x.whole.Load() {
-		l.pool.put(l)
+	x.pool = c.engine.pools.of(x.endpoint)
+	if l := x.pool.take(c, x.twice()); l != nil {
+		c.use(l)
 		return
 	}
-	if x.outcome == unsent || x.outcome == unheard {
-		l.used = since
-	}
-	_ = l.tcp.Close()
+	c.reach(x)
 }
 
-// converse writes and reads within one callback of the link, so that no
-// arrival between the two is missed.
-func (c *conn) converse(x *exchange, l *link) {
-	err := l.raw.Read(l.ready)
-	if woken(err) && x.outcome == running {
-		// The watch saw an end: read it.
-		_ = c.onUpstream()
+// twice tells that the request may be sent again where nobody knows whether it
+// was processed: it is idempotent and still held in memory.
+func (x *exchange) twice() bool { return x.request.Idempotent() && !x.streamed }
+
+// reach opens a fresh connection to the endpoint.
+func (c *conn) reach(x *exchange) {
+	c.state, c.dial = dialing, c.engine.dial(c, x.pool)
+}
+
+// connect goes on when the attempt has ended.
+func (c *conn) connect(x *exchange) bool {
+	if c.hasLeft(x) {
+		c.gone(x)
+		return false
 	}
-	if x.outcome == running {
-		c.hungUp(x, errWoken)
+	l, err, done := c.dial.result()
+	if !done {
+		return false
+	}
+	c.dial = nil
+	if err != nil {
+		x.failed = err
+		c.tryNext(x)
+		return true
+	}
+	c.use(l)
+	return true
+}
+
+// use begins the exchange over a link, whose owner is this conn.
+func (c *conn) use(l *link) {
+	c.link, c.state = l, exchanging
+	l.idleSince, l.used = l.used, c.now
+	if !l.reused {
+		// What happened to it until now was told to nobody.
+		l.canRead, l.ended = true, true
+	}
+	c.x.up.since = c.now
+}
+
+// exchange moves what can be moved: the request to the endpoint, its answer to
+// the client.
+func (c *conn) exchange(x *exchange, l *link) bool {
+	if x.outcome == open && c.uploads(x) {
+		c.upload(x, l)
+	}
+	if x.outcome == open {
+		c.download(x, l)
+	}
+	if x.outcome == open && c.hasLeft(x) {
+		x.outcome = left
+	}
+	if x.outcome == open {
+		return false
+	}
+	c.conclude(x, l)
+	return true
+}
+
+// uploads tells that there is something of the request still to be sent.
+func (c *conn) uploads(x *exchange) bool {
+	return x.refused == nil && (x.sent < len(x.out) || x.streamed && (!x.whole || x.up.waits()))
+}
+
+// upload sends what the endpoint takes of the request.
+func (c *conn) upload(x *exchange, l *link) {
+	for x.sent < len(x.out) {
+		n, err := l.send(x.out[x.sent:], nil)
+		switch {
+		case err == errWouldBlock:
+			return
+		case err != nil && x.sent == 0:
+			x.outcome, x.why = unsent, err
+			return
+		case err != nil:
+			x.refused = err
+			return
+		}
+		x.sent += n
+		x.up.since = c.now
+	}
+	if x.streamed {
+		c.stream(x, l)
 	}
 }
 
-var (
-	errWoken  = errors.New("the wait for the endpoint was ended")
-	errKilled = errors.New("the connection was ended")
-)
-
-// onUpstream sends the request when it is called first, and then reads the
-// answer. It returns true when the exchange is over.
-func (c *conn) onUpstream() (over bool) {
-	x, l := c.x, c.link.Load()
-	var failed error
-	if !x.wrote {
-		x.wrote = true
-		if failed = c.sendRequest(x, l); failed == nil {
-			return false
-		}
-		if x.outcome != running {
-			return true
-		}
-		// What the endpoint said before it closed may explain it.
-	}
+// stream sends the body on as it comes. A body that the endpoint does not take
+// is not the client's fault: the answer says why, or its end.
+func (c *conn) stream(x *exchange, l *link) {
+	f := &x.up
 	for {
-		if x.in == nil {
-			x.in, x.n = c.engine.buffer(), 0
-		}
-		n, more, err := l.receive((*x.in)[x.n:])
-		if err == errWouldBlock {
-			break
-		}
+		done, err := f.flush(&l.sock, c.now)
 		if err != nil {
-			c.hungUp(x, err)
-			return true
+			x.refused = err
 		}
-		x.n += n
-		x.begun = true
-		if c.relay(x, more) {
-			return true
+		if !done {
+			return
 		}
-		// An end may hide behind what came: the kernel is asked until it has nothing.
+		if x.body.Done() {
+			if !x.whole {
+				c.taken(x)
+			}
+			return
+		}
+		taken := f.r
+		if err := f.scan(&x.body); err != nil {
+			x.outcome, x.why = misled, err
+			return
+		}
+		if f.r > taken || f.waits() {
+			continue
+		}
+		if !c.fill(x) {
+			return
+		}
 	}
-	if x.n == 0 {
-		c.engine.dropInput(x)
-	}
-	if failed != nil {
-		c.hungUp(x, failed)
-	}
-	return failed != nil
 }
 
-// sendRequest sends what is held of the request. Where not a byte was taken,
-// or the client has left, the outcome says so.
-func (c *conn) sendRequest(x *exchange, l *link) error {
-	n, err := l.send(x.out, nil)
-	if n == len(x.out) {
-		return nil
+// fill reads more of the body. It returns false where there is nothing now.
+func (c *conn) fill(x *exchange) bool {
+	f := &x.up
+	if c.half {
+		x.outcome = left
+		return false
 	}
-	if err == nil || err == errWouldBlock {
-		err = c.upload(l, x.out[n:])
-		n = len(x.out)
+	if !c.canRead || !c.mayGoOn() {
+		return false
 	}
-	if n == 0 {
-		x.outcome = unsent
+	c.engine.room(x)
+	n, err := c.receive(f.buf[f.w:])
+	switch {
+	case err == errWouldBlock:
+		return false
+	case err != nil:
+		x.outcome = left
+		return false
 	}
-	return err
-}
-
-// upload sends bytes to an endpoint, waiting for it to take them.
-func (c *conn) upload(l *link, b []byte) error {
-	progress := func() { c.in.enter(uploading, c.engine.now()) }
-	progress()
-	err := l.sendAll(b, progress)
-	if c.in.enter(busy, 0) == killed && err == nil {
-		err = errKilled
-	}
-	return err
+	f.w += n
+	f.since = c.now
+	return true
 }
 
 // hungUp takes in that the link has ended.
-func (c *conn) hungUp(x *exchange, err error) {
+func (x *exchange) hungUp(err error) {
 	switch {
 	case err == io.EOF && x.headDone && x.rest.End() == nil:
 		x.outcome = complete
@@ -193,58 +194,87 @@ func (c *conn) hungUp(x *exchange, err error) {
 	case err == io.EOF && !x.headDone:
 		x.outcome = malformed
 	default:
-		x.outcome = broken
+		x.outcome = torn
 	}
 	x.why = err
 }
 
-// settle ends an exchange at the client's side. It returns false to leave the
-// callback.
-func (c *conn) settle(x *exchange) bool {
-	switch x.outcome {
-	case complete:
-		c.leave(x)
-		c.count(x, x.response.Status(), "")
-		return c.goOn(x)
-	case switched:
-		c.next = (*conn).tunnel
-		return false
-	case refused:
-		c.leave(x)
-		return false
-	case gone:
-		c.leave(x)
-		c.count(x, upstream.StatusClientGone, upstream.ClientGone)
-		return false
+// conclude sees what becomes of the link, and of the request. A request that
+// went to a used connection goes on to a fresh one where that turns out to be
+// dead: any request if not a byte of it was taken, and one that is idempotent
+// and still held in memory if no answer had begun (RFC 9112 §9.3.1).
+func (c *conn) conclude(x *exchange, l *link) {
+	if x.outcome == switched {
+		c.openTunnel(x)
+		return
 	}
+	c.link = nil
+	whole := x.outcome == complete && x.whole && x.sent == len(x.out) && !x.up.waits()
+	if whole && x.response.Reusable() && x.down.r == x.down.w && (!l.canRead || l.silent()) {
+		l.pool.put(c, l)
+	} else {
+		l.close()
+	}
+	if l.reused && (x.outcome == unsent || x.outcome == unheard && x.twice()) {
+		l.pool.patience.sawClosed(c.now-l.idleSince, c.now)
+		x.again()
+		c.reach(x)
+		return
+	}
+	c.settle(x)
+}
+
+// settle ends an exchange at the client's side.
+func (c *conn) settle(x *exchange) {
 	c.leave(x)
 	reason, what := upstream.UpstreamReset, "the endpoint broke off before its answer"
 	switch x.outcome {
-	case faulty:
-		reason, what = upstream.Internal, "a fault of the proxy"
+	case complete:
+		c.count(x, x.response.Status(), "")
+		c.state = answered
+		return
+	case left:
+		c.gone(x)
+		return
 	case malformed:
 		reason, what = upstream.UpstreamMalformed, "the endpoint's answer is not HTTP: "+x.why.Error()
 	}
-	if !x.told {
-		if x.headDone {
-			x.pending = x.pending[:0]
-		}
-		return !c.refuse(x, refusal{reason: reason, what: what})
+	var syntax *wire.Error
+	switch {
+	case x.told:
+		// The answer has begun: all that is left is to break it off.
+		c.count(x, x.response.Status(), reason)
+		c.abort()
+		c.end()
+		return
+	case x.headDone:
+		x.down.out = x.down.out[:0]
 	}
-	// The answer has begun: all that is left is to break it off.
-	c.count(x, x.response.Status(), reason)
-	_ = c.tcp.SetLinger(0)
-	return false
+	if x.outcome == misled && errors.As(x.why, &syntax) {
+		c.malformed(x, syntax)
+		return
+	}
+	c.refuse(x, refusal{reason: reason, what: what})
 }
 
-// goOn tells whether another request may follow. A client that may still be
-// sending is given time to read.
-func (c *conn) goOn(x *exchange) bool {
-	if !x.closing {
-		return true
+// answered goes on when the client has taken the answer. A client that may
+// still be sending is given time to read.
+func (c *conn) answered(x *exchange) bool {
+	done, err := x.down.flush(&c.sock, c.now)
+	switch {
+	case err != nil || c.broken:
+		c.end()
+		return false
+	case !done:
+		return false
+	case !x.closing:
+		c.state = reading
+		x.next()
+		c.engine.lay(&x.down)
+	case x.up.r < x.up.w || !x.whole || c.canRead:
+		c.state = lingering
+	default:
+		c.end()
 	}
-	if x.r < x.w || !x.whole.Load() {
-		c.next = (*conn).linger
-	}
-	return false
+	return true
 }

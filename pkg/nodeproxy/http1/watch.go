@@ -6,16 +6,13 @@ import (
 )
 
 const (
-	// watchEvery is how often the watch looks: a client that left is found
-	// within twice as long.
+	// watchEvery is how often the watch looks: what waits for a time goes on at
+	// most so much later.
 	watchEvery = 50 * time.Millisecond
 	// idleLongEnough is how old an idle connection is that Quiesce closes.
 	idleLongEnough = 2 * time.Second
-	// atOnce is how many connections are inspected while the lock is held.
+	// atOnce is how many connections are copied while the lock is held.
 	atOnce = 256
-	// mostLooks is how many connections are looked at in one turn, with two or
-	// three system calls each: about a tenth of one core.
-	mostLooks = 4096
 )
 
 // watch knows all connections of clients.
@@ -42,23 +39,13 @@ func (w *watch) remove(c *conn) {
 	w.conns = w.conns[:last]
 }
 
-// each calls f with every connection.
-func (w *watch) each(f func(*conn)) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, c := range w.conns {
-		f(c)
-	}
-}
-
-// walk calls f with one connection after the other, going on where it stopped
-// before, until it has been with all of them or f has looked at as many
-// descriptors as a turn may. The lock is let go in between: connections come
-// and go meanwhile.
-func (w *watch) walk(f func(*conn) (looked int)) {
-	budget := mostLooks
-	for left := w.count(); left > 0 && budget > 0; left -= atOnce {
-		budget -= w.part(min(left, atOnce), f)
+// walk gives all connections to f, a few at a time. The lock is let go in
+// between: connections come and go meanwhile.
+func (w *watch) walk(f func(few []*conn)) {
+	var few [atOnce]*conn
+	for left := w.count(); left > 0; left -= atOnce {
+		n := w.part(few[:min(left, atOnce)])
+		f(few[:n])
 	}
 }
 
@@ -68,18 +55,18 @@ func (w *watch) count() int {
 	return len(w.conns)
 }
 
-// part calls f with the next few connections.
-func (w *watch) part(few int, f func(*conn) (looked int)) (looked int) {
+// part copies the next few connections.
+func (w *watch) part(few []*conn) (n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for range min(few, len(w.conns)) {
+	for ; n < min(len(few), len(w.conns)); n++ {
 		if w.at >= len(w.conns) {
 			w.at = 0
 		}
-		looked += f(w.conns[w.at])
+		few[n] = w.conns[w.at]
 		w.at++
 	}
-	return looked
+	return n
 }
 
 // observe is the watch's goroutine.
@@ -93,91 +80,13 @@ func (e *Engine) observe() {
 			return
 		}
 		now := e.now()
-		e.watch.walk(func(c *conn) int { return c.inspect(now) })
+		e.watch.walk(func(few []*conn) {
+			for _, c := range few {
+				if overdue(e, c.due.Load(), now) {
+					c.post(timeUp)
+				}
+			}
+		})
 		e.pools.sweep(now)
 	}
 }
-
-// inspect ends a connection that has waited for too long, or in vain. It returns
-// 1 where that took system calls.
-func (c *conn) inspect(now time.Duration) (looked int) {
-	word, p, since := c.in.load()
-	age := now - since
-	limits := &c.engine.config
-	switch p {
-	case idle:
-		if age > limits.IdleTimeout || c.engine.quiet.Load() && age > idleLongEnough {
-			c.kill(&c.in, word)
-		}
-	case inHead:
-		if age > limits.HeadTimeout {
-			c.kill(&c.in, word)
-		}
-	case inBody:
-		if age > limits.ProgressTimeout {
-			c.kill(&c.in, word)
-		}
-	case uploading:
-		looked = 1
-		if age > limits.ProgressTimeout || age >= watchEvery/2 && c.left() {
-			c.kill(&c.in, word)
-		}
-	}
-	word, p, since = c.out.load()
-	age = now - since
-	switch p {
-	case waiting:
-		if age >= watchEvery/2 {
-			looked = 1
-			c.look(word)
-		}
-	case answering:
-		if age > limits.ProgressTimeout {
-			c.kill(&c.out, word)
-		}
-	}
-	return looked
-}
-
-// look looks at both sides of a connection whose endpoint works: the client may
-// have left; and the endpoint's end may have come just before the poller was
-// asked about it.
-func (c *conn) look(word int64) {
-	if c.left() {
-		c.kill(&c.out, word)
-		return
-	}
-	if l := c.link.Load(); l != nil {
-		if _, ended := l.poll(l.fd); ended && c.out.turn(word, nudged) {
-			l.wake()
-		}
-	}
-}
-
-// left tells that the client has closed, or that the connection was closed
-// under its goroutine's feet. A client that ended its stream with its request
-// still waits for the answer.
-func (c *conn) left() bool {
-	if c.raw.Control(nothing) != nil {
-		return true
-	}
-	if c.half.Load() {
-		return false
-	}
-	_, ended := c.poll(c.fd)
-	return ended
-}
-
-// kill ends a phase and wakes whoever waits in it.
-func (c *conn) kill(s *slot, word int64) {
-	if !s.turn(word, killed) {
-		return
-	}
-	c.wake()
-	if l := c.link.Load(); l != nil {
-		l.wake()
-	}
-}
-
-// nothing is done with a descriptor, to see whether there is one.
-func nothing(uintptr) {}

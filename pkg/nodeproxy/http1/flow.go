@@ -1,0 +1,130 @@
+package http1
+
+import (
+	"io"
+	"time"
+
+	"github.com/weft-mesh/weft/pkg/nodeproxy/http1/wire"
+)
+
+// flow is bytes on their way from one connection to another. What the sink does
+// not take stays here, and the source is not read meanwhile.
+type flow struct {
+	out  []byte  // goes first: heads, and small pieces that were gathered
+	sent int     // of out
+	pass []byte  // goes then: a part of buf
+	put  []byte  // and then this
+	buf  []byte  // buf[r:w] was read and is not used yet
+	r, w int     // in buf
+	lent *[]byte // the engine's, where buf is one
+	over bool    // the source has ended
+	shut bool    // and the sink was told
+	// since is when bytes moved last.
+	since time.Duration
+}
+
+// waits tells that the sink has not taken everything.
+func (f *flow) waits() bool { return len(f.out) > 0 || len(f.pass) > 0 }
+
+// flush sends what is on its way. done is false where the sink takes no more now.
+func (f *flow) flush(to *sock, now time.Duration) (done bool, err error) {
+	for f.waits() {
+		n, err := to.send(f.out[f.sent:], f.pass)
+		if err == errWouldBlock {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		f.since = now
+		of := min(n, len(f.out)-f.sent)
+		f.sent += of
+		f.pass = f.pass[n-of:]
+		if f.sent == len(f.out) {
+			f.out, f.sent = f.out[:0], 0
+			if len(f.pass) == 0 {
+				f.out, f.pass, f.put = append(f.out, f.put...), nil, nil
+			}
+		}
+	}
+	return true, nil
+}
+
+// scan takes what is there of a body: small pieces are gathered, so that they
+// are sent with one system call, a large one is sent from where it stands. It
+// stops before what is incomplete, and after the body.
+func (f *flow) scan(body *wire.Body) error {
+	for f.r < f.w && !body.Done() && len(f.pass) == 0 {
+		step, err := body.Scan(f.buf[f.r:f.w])
+		if err != nil {
+			return err
+		}
+		if step.Pass+step.Drop == 0 {
+			return nil
+		}
+		pass := f.buf[f.r : f.r+step.Pass]
+		f.r += step.Pass + step.Drop
+		if len(f.out)+len(pass)+len(step.Put) <= gathered {
+			f.out = append(append(f.out, pass...), step.Put...)
+		} else {
+			f.pass, f.put = pass, step.Put
+		}
+	}
+	return nil
+}
+
+// compact makes room behind buf[r:w].
+func (f *flow) compact() {
+	if f.r > 0 {
+		f.w = copy(f.buf, f.buf[f.r:f.w])
+		f.r = 0
+	}
+}
+
+// lend gives the flow memory of the engine.
+func (e *Engine) lend(f *flow) {
+	if f.lent == nil {
+		f.lent = e.buffer()
+		f.w = copy(*f.lent, f.buf[f.r:f.w])
+		f.buf, f.r = *f.lent, 0
+	}
+}
+
+// lay gives it back.
+func (e *Engine) lay(f *flow) {
+	if f.lent != nil {
+		e.give(f.lent)
+	}
+	f.lent, f.buf, f.r, f.w = nil, nil, 0, 0
+}
+
+// carry moves plain bytes until the source has nothing or the sink takes no
+// more. It holds memory only while there is something to carry. An end is
+// passed on as such.
+func (c *conn) carry(f *flow, from, to *sock) error {
+	for !f.shut {
+		done, err := f.flush(to, c.now)
+		if !done {
+			return err
+		}
+		if f.over {
+			f.shut = true
+			to.closeWrite()
+			break
+		}
+		if !from.canRead || !c.mayGoOn() {
+			break
+		}
+		c.engine.lend(f)
+		n, err := from.receive(f.buf)
+		switch {
+		case err == io.EOF:
+			f.over = true
+		case err != nil && err != errWouldBlock:
+			return err
+		}
+		f.pass = f.buf[:n]
+	}
+	c.engine.lay(f)
+	return nil
+}

@@ -1,0 +1,111 @@
+package http1
+
+import (
+	"errors"
+
+	"github.com/weft-mesh/weft/pkg/mesh"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/http1/wire"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
+)
+
+// work takes what was read of a request. It returns true where that is enough
+// to go on with: the state has changed.
+func (c *conn) work(x *exchange) bool {
+	f := &x.up
+	if !x.headed {
+		if f.r == f.w {
+			f.r, f.w = 0, 0
+			return false
+		}
+		if ok, done := c.readHead(x); !ok {
+			return done
+		}
+	}
+	done, err := x.hold()
+	switch {
+	case err != nil:
+		c.malformed(x, err)
+		return true
+	case !done && x.fits():
+		c.engine.room(x)
+		return false
+	case !done:
+		x.streamed = true
+		// Large bodies move in large pieces.
+		c.engine.lend(f)
+		f.since = c.now
+	default:
+		c.taken(x)
+	}
+	c.serve(x)
+	return true
+}
+
+// taken notes that the request was read to its end.
+func (c *conn) taken(x *exchange) { x.whole, x.ended = true, c.ended }
+
+// readHead reads a request's head. ok is false where it is not complete, or
+// where done tells that it was answered.
+func (c *conn) readHead(x *exchange) (ok, done bool) {
+	f := &x.up
+	if !x.request.Begun() {
+		x.started = c.now
+	}
+	n, err := x.request.Parse(f.buf[f.r:f.w])
+	if err != nil {
+		c.malformed(x, err)
+		return false, true
+	}
+	if n == 0 {
+		c.engine.room(x)
+		return false, false
+	}
+	x.headed = true
+	f.r += n
+	return c.begin(x)
+}
+
+// begin decides a request by the Table of this moment and writes its head down
+// as the endpoint gets it.
+func (c *conn) begin(x *exchange) (ok, done bool) {
+	x.again()
+	x.snapshot = c.engine.config.Current()
+	x.route = x.snapshot.Route(c.at)
+	if x.route == nil || x.route.Port.Protocol == mesh.HTTP2 || x.route.Port.Protocol == mesh.Opaque {
+		c.refuse(x, refusal{reason: upstream.NoRoute, what: "this port leads to no Service any more", close: true})
+		return false, true
+	}
+	x.decision = c.caller.Decide(x.snapshot, x.route, &x.request)
+	if x.decision.Cluster == nil && !x.request.Bodiless() {
+		// The body is not waited for.
+		c.refuse(x, refusal{reason: x.decision.Reason, what: x.decision.What})
+		return false, true
+	}
+	x.body = x.request.Body()
+	if x.request.Expects() {
+		x.down.out = append(x.down.out, "HTTP/1.1 100 Continue\r\n\r\n"...)
+		if _, err := x.down.flush(&c.sock, c.now); err != nil {
+			c.gone(x)
+			return false, true
+		}
+	}
+	x.forward.Client = c.address
+	if service := x.route.Port.Service; x.request.Old() {
+		x.forward.Host = service.Name + "." + service.Namespace
+	}
+	x.out = x.request.Append(x.out[:0], &x.forward)
+	return true, false
+}
+
+// malformed refuses what the client sent.
+func (c *conn) malformed(x *exchange, err error) {
+	reason, status := upstream.BadRequest, 400
+	var what *wire.Error
+	if errors.As(err, &what) {
+		status = what.Status
+	}
+	if status == 405 {
+		reason = upstream.MethodRefused
+	}
+	c.refuse(x, refusal{reason: reason, status: status, what: err.Error(), close: true})
+}

@@ -1,0 +1,128 @@
+package http1
+
+import (
+	"time"
+
+	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
+)
+
+// deadline returns until when the conn waits in its state, 0 for ever. It is
+// negative for a conn that is idle. What a state waits for is written here; what
+// it does when that time has come, in expire.
+func (c *conn) deadline() (until time.Duration) {
+	limits, x := &c.engine.config, c.x
+	switch c.state {
+	case reading:
+		switch {
+		case x == nil:
+			return -(c.since + limits.IdleTimeout)
+		case x.headed:
+			return x.up.since + limits.ProgressTimeout
+		}
+		return x.started + limits.HeadTimeout
+	case dialing, exchanging:
+		if x.left != 0 {
+			until = x.left + grace
+		}
+		if c.state == exchanging && c.uploads(x) {
+			until = earlier(until, x.up.since+limits.ProgressTimeout)
+		}
+		if x.down.waits() {
+			until = earlier(until, x.down.since+limits.ProgressTimeout)
+		}
+	case answered:
+		return x.down.since + limits.ProgressTimeout
+	case lingering:
+		return c.since + patienceToLinger
+	}
+	return until
+}
+
+// earlier returns the earlier of two deadlines, of which the first may be none.
+func earlier(one, other time.Duration) time.Duration {
+	if one == 0 {
+		return other
+	}
+	return min(one, other)
+}
+
+// arm sees to it that the conn is told when its deadline has come: by the watch,
+// or by a timer where that would be too coarse. A deadline that was told before
+// and does not hold any more is found out when it comes: most waits have none,
+// and telling so would cost each request.
+func (c *conn) arm() {
+	until := c.deadline()
+	if until == 0 && !c.late || int64(until) == c.due.Load() {
+		c.late = false
+		return
+	}
+	c.late = false
+	c.due.Store(int64(until))
+	if soon := until - c.now; 0 < soon && soon < 2*watchEvery {
+		c.engine.running.Add(1)
+		time.AfterFunc(soon, func() {
+			defer c.engine.running.Done()
+			c.post(timeUp)
+		})
+	}
+}
+
+// expired tells whether what the conn waits for has not come in time.
+func (c *conn) expired() bool {
+	return overdue(c.engine, int64(c.deadline()), c.now)
+}
+
+// overdue tells whether a deadline is over, for an idle conn also whether it
+// has been idle for long enough to be closed quietly.
+func overdue(e *Engine, until int64, now time.Duration) bool {
+	if until < 0 {
+		at := time.Duration(-until)
+		return now >= at || e.quiet.Load() && now-(at-e.config.IdleTimeout) > idleLongEnough
+	}
+	return until > 0 && now >= time.Duration(until)
+}
+
+// expire does what is due when the time of a state is over.
+func (c *conn) expire() {
+	c.late = false
+	switch c.state {
+	case dialing, exchanging:
+		x := c.x
+		if x.left == 0 || c.now < x.left+grace {
+			c.gone(x)
+			return
+		}
+		// The answer may have come, unheard as yet.
+		x.looks, x.left = x.looks+1, c.now
+		if c.link != nil {
+			c.link.canRead = true
+		}
+	case answered:
+		c.gone(c.x)
+	default:
+		c.end()
+	}
+}
+
+// gone ends a connection whose client has left, or takes part no more.
+func (c *conn) gone(x *exchange) {
+	if c.state != answered {
+		c.count(x, upstream.StatusClientGone, upstream.ClientGone)
+	}
+	c.end()
+}
+
+// hasLeft tells whether the client has gone while its request is worked on. A
+// client that ended its stream with its request waits for the answer; one that
+// does so later has a short time to show that it reads.
+func (c *conn) hasLeft(x *exchange) bool {
+	switch {
+	case c.broken:
+		return true
+	case !c.ended || c.half || x.ended || !x.whole:
+		return false
+	case x.left == 0:
+		x.left = c.now
+	}
+	return x.looks == mostLooks
+}
