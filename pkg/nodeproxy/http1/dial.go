@@ -50,7 +50,7 @@ func (e *Engine) connect(c *conn, p *pool) (*link, error) {
 		return nil, &upstream.DialError{Endpoint: p.endpoint, Err: err}
 	}
 	l.on = l
-	if err := e.poller.add(&l.sock); err != nil {
+	if err := e.watched(&l.sock); err != nil {
 		l.close()
 		return nil, &upstream.DialError{Endpoint: p.endpoint, Err: err}
 	}

@@ -10,7 +10,8 @@
 //
 // The engine is driven by events. A poller (epoll, edge-triggered, every socket
 // registered once) tells sockets what has happened to them; its own descriptor
-// waits in Go's poller. No connection and no request has a goroutine.
+// waits in Go's poller. There is one for each processor that Go uses, and
+// sockets are dealt out in turn. No connection and no request has a goroutine.
 //
 // A client's connection, a conn, is a state machine: reading, dialing,
 // exchanging, answered, and tunnelling or lingering. Everything that happens to

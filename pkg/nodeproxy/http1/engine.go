@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -57,7 +58,8 @@ type Engine struct {
 	draining  atomic.Bool
 	quiet     atomic.Bool
 	watch     watch
-	poller    poller
+	pollers   []poller // one for each processor that Go uses
+	turn      atomic.Uint32
 	running   sync.WaitGroup
 }
 
@@ -70,8 +72,11 @@ func New(config Config) *Engine {
 	e.pools.now = e.now
 	e.life, e.end = context.WithCancel(context.Background())
 	e.counters.metrics = config.Metrics
-	if err := e.poller.start(&e.running); err != nil {
-		config.Log.Error().Err(err).Msg("connections of HTTP/1 cannot be watched: none is served")
+	e.pollers = make([]poller, runtime.GOMAXPROCS(0))
+	for i := range e.pollers {
+		if err := e.pollers[i].start(&e.running); err != nil {
+			config.Log.Error().Err(err).Msg("connections of HTTP/1 cannot be watched: some are not served")
+		}
 	}
 	e.running.Go(e.observe)
 	return e
@@ -102,11 +107,16 @@ func (e *Engine) Serve(c Conn) {
 	// Nobody works on it but this goroutine until it is posted to.
 	conn.word.Store(running)
 	conn.on = conn
-	if err := e.poller.add(&conn.sock); err != nil {
+	if err := e.watched(&conn.sock); err != nil {
 		conn.end()
 		return
 	}
 	conn.run(0)
+}
+
+// watched gives a socket to the poller whose turn it is.
+func (e *Engine) watched(s *sock) error {
+	return e.pollers[e.turn.Add(1)%uint32(len(e.pollers))].add(s)
 }
 
 // Forget closes the idle connections of endpoints that no Table names any more.
@@ -132,7 +142,9 @@ func (e *Engine) Reset() {
 // Close ends the engine. Every connection must have been closed.
 func (e *Engine) Close() {
 	e.end()
-	e.poller.stop()
+	for i := range e.pollers {
+		e.pollers[i].stop()
+	}
 	e.running.Wait()
 	e.pools.close()
 }
