@@ -8,6 +8,7 @@ import (
 
 	"github.com/weft-mesh/weft/pkg/kube"
 	"github.com/weft-mesh/weft/pkg/node"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/limits"
 )
 
 // nodeCommand is the proxy of one node of a cluster.
@@ -22,11 +23,12 @@ type nodeCommand struct {
 		Delay   time.Duration `description:"How long the proxy serves on as unready once it is told to stop, so that no new connection comes."`
 		Timeout time.Duration `description:"How long what is in flight then may take."`
 	}
-	Log logConfig
+	Limits limits.Limits
+	Log    logConfig
 }
 
 func newNodeCommand() runner {
-	c := &nodeCommand{Namespace: "weft", Log: defaultLog("json")}
+	c := &nodeCommand{Namespace: "weft", Limits: limits.Default(), Log: defaultLog("json")}
 	c.Admin.Address = "127.0.0.1:15000"
 	c.Metrics.Address = ":15020"
 	c.Drain.Delay, c.Drain.Timeout = 5*time.Second, 30*time.Second
@@ -50,7 +52,7 @@ func (c *nodeCommand) Run(ctx context.Context, _ io.Writer) error {
 	n, err := node.New(node.Config{
 		Source: cluster, Stale: func() map[string]time.Duration { return staleness(cluster.Status()) },
 		AdminAddress: c.Admin.Address, MetricsAddress: c.Metrics.Address,
-		DrainDelay: c.Drain.Delay, DrainTimeout: c.Drain.Timeout, Log: log,
+		DrainDelay: c.Drain.Delay, DrainTimeout: c.Drain.Timeout, Limits: c.Limits, Log: log,
 	})
 	if err != nil {
 		return err
@@ -63,6 +65,7 @@ func (c *nodeCommand) check() error {
 	return cmp.Or(
 		checkNamespace(c.Namespace), checkAddress("admin.address", c.Admin.Address), checkAddress("metrics.address", c.Metrics.Address),
 		checkDuration("drain.delay", c.Drain.Delay, 0), checkDuration("drain.timeout", c.Drain.Timeout, time.Millisecond),
+		checkLimits(c.Limits),
 	)
 }
 

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/weft-mesh/weft/pkg/nodeproxy/limits"
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
@@ -50,6 +51,14 @@ func checkAddress(flag, value string) error {
 	}
 	if err != nil {
 		return usageError("--%s=%s: takes an address and a port, such as 127.0.0.1:15000 or :15020", flag, value)
+	}
+	return nil
+}
+
+// checkLimits takes limits that are all within their bounds.
+func checkLimits(l limits.Limits) error {
+	if err := l.Check(); err != nil {
+		return usageError("--limits.%w", err)
 	}
 	return nil
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/weft-mesh/weft/pkg/mesh"
 	"github.com/weft-mesh/weft/pkg/node"
 	"github.com/weft-mesh/weft/pkg/nodeproxy"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/limits"
 )
 
 // Config of a Mesh. Manifests are required; every other zero value works.
@@ -40,6 +41,8 @@ type Config struct {
 	DNSAddress, AdminAddress string
 	// DrainTimeout is how long what is in flight may take at the end (default 5 s).
 	DrainTimeout time.Duration
+	// Limits of what peers may ask of the proxy; zero values mean the defaults.
+	Limits limits.Limits
 	// Out gets the table of meshed ports, then the line "ready", then a line
 	// "+ …" or "- …" for each port that comes or goes. Nil for none.
 	Out io.Writer
@@ -85,7 +88,7 @@ func New(config Config) (*Mesh, error) {
 		Source:    kube.NewFiles(kube.FilesConfig{Paths: config.Manifests, Log: config.Log}),
 		Frontends: m.frontends, Published: m.published, Problems: m.ownProblems, Reword: reword,
 		Servers:      []func(context.Context) error{server.Serve},
-		AdminAddress: config.AdminAddress, DrainTimeout: config.DrainTimeout, Log: config.Log,
+		AdminAddress: config.AdminAddress, DrainTimeout: config.DrainTimeout, Limits: config.Limits, Log: config.Log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, server.Close())

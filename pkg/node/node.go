@@ -19,6 +19,7 @@ import (
 	"github.com/weft-mesh/weft/pkg/control"
 	"github.com/weft-mesh/weft/pkg/mesh"
 	"github.com/weft-mesh/weft/pkg/nodeproxy"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/limits"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 	"github.com/weft-mesh/weft/pkg/telemetry"
 	"golang.org/x/sync/errgroup"
@@ -47,7 +48,9 @@ type Config struct {
 	// DrainDelay is how long the Node takes new connections as unready once it is
 	// told to stop, DrainTimeout (default 5 s) how long what is in flight then may take.
 	DrainDelay, DrainTimeout time.Duration
-	Log                      zerolog.Logger
+	// Limits of what peers may ask of the proxy; zero values mean the defaults.
+	Limits limits.Limits
+	Log    zerolog.Logger
 }
 
 // Node is the data plane in one process. Make it with New, run it with Run.
@@ -85,7 +88,7 @@ func New(config Config) (*Node, error) {
 	})
 	// Last, for from now on only Run can end what it starts.
 	n.proxy = nodeproxy.New(nodeproxy.Config{
-		Log: config.Log, Metrics: telemetry.NewProxy(metrics), DrainDelay: config.DrainDelay,
+		Log: config.Log, Metrics: telemetry.NewProxy(metrics), DrainDelay: config.DrainDelay, Limits: config.Limits,
 	})
 	return n, nil
 }

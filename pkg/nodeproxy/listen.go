@@ -17,9 +17,6 @@ import (
 // listener is one open listening address.
 type listener struct{ close func() }
 
-// httpTimeout is how long a client of an HTTP port has for its first bytes.
-const httpTimeout = 10 * time.Second
-
 // open listens on an address. The caller holds the lock.
 func (p *Proxy) open(key upstream.Key) (*listener, error) {
 	if key.Transport == mesh.UDP {
@@ -110,7 +107,7 @@ func (p *Proxy) serve(c *net.TCPConn, at upstream.Key) {
 func (p *Proxy) begin(call l4.Call) (first []byte, kind l4.Kind) {
 	switch call.Route.Port.Protocol {
 	case mesh.HTTP, mesh.HTTP2:
-		first, kind, err := l4.ReadHTTP(call.Client, httpTimeout)
+		first, kind, err := l4.ReadHTTP(call.Client, p.config.Limits.HeadTimeout)
 		if err != nil {
 			_ = call.Client.Close()
 		}

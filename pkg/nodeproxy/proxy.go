@@ -12,6 +12,7 @@ import (
 	"github.com/weft-mesh/weft/pkg/nodeproxy/http1"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/http2"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/l4"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/limits"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 	"github.com/weft-mesh/weft/pkg/route"
 	"github.com/weft-mesh/weft/pkg/telemetry"
@@ -27,12 +28,8 @@ type Config struct {
 	// be silent before the proxy looks whether the server speaks first; zero
 	// means 100 ms.
 	DetectTimeout time.Duration
-	// ConnectTimeout bounds one attempt to connect to an endpoint; zero means
-	// one second.
-	ConnectTimeout time.Duration
-	// IdleTimeout closes an HTTP client's connection without requests; zero
-	// means 5 minutes.
-	IdleTimeout time.Duration
+	// Limits of what peers may ask; zero values mean the defaults.
+	Limits limits.Limits
 	// TCPIdleTimeout ends a relayed TCP connection after so long without a byte
 	// either way; zero means never.
 	TCPIdleTimeout time.Duration
@@ -69,20 +66,21 @@ type Proxy struct {
 
 // New returns a Proxy without ports.
 func New(config Config) *Proxy {
+	config.Limits = config.Limits.OrDefault()
 	p := &Proxy{config: config, listeners: map[upstream.Key]*listener{}}
 	p.life, p.end = context.WithCancel(context.Background())
-	dialer := upstream.Dialer{Timeout: config.ConnectTimeout}
+	dialer := upstream.Dialer{Timeout: config.Limits.ConnectTimeout}
 	p.tcp = l4.TCP{
 		Log: config.Log, Metrics: config.Metrics, Dialer: dialer,
 		DetectTimeout: config.DetectTimeout, Idle: config.TCPIdleTimeout,
 	}
+	most := config.Limits
 	p.http1 = http1.New(http1.Config{
-		Log: config.Log, Metrics: config.Metrics, Dialer: dialer,
-		Current: p.current.Load, IdleTimeout: config.IdleTimeout,
+		Log: config.Log, Metrics: config.Metrics, Dialer: dialer, Current: p.current.Load,
+		IdleTimeout: most.IdleTimeout, HeadTimeout: most.HeadTimeout, ProgressTimeout: most.BodyTimeout,
 	})
 	p.http2 = http2.New(http2.Config{
-		Log: config.Log, Metrics: config.Metrics, Dialer: dialer,
-		Current: p.current.Load, IdleTimeout: config.IdleTimeout,
+		Log: config.Log, Metrics: config.Metrics, Dialer: dialer, Current: p.current.Load, Limits: most,
 	})
 	return p
 }

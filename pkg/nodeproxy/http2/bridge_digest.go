@@ -90,6 +90,8 @@ func (b *bridge) state() (busy, over bool) {
 func (b *bridge) open(w *work, in []byte) (used int, on bool) {
 	if b.ask == nil {
 		b.ask = b.conn.engine.askers.get()
+		most := &b.conn.engine.config.Limits
+		b.ask.request.Limits = http1.Limits{Bytes: most.HeadBytes, Fields: most.Fields}
 		b.next += 2
 	}
 	a := b.ask
@@ -118,7 +120,7 @@ func (b *bridge) open(w *work, in []byte) (used int, on bool) {
 func (b *bridge) begin(rest int, a terms) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.busy, b.credit = true, defaultWindow
+	b.busy, b.credit = true, b.conn.offered()
 	b.tell.begin(b.ask.id, a)
 	b.mark(rest)
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/weft-mesh/weft/pkg/nodeproxy/limits"
 	"golang.org/x/net/http2/hpack"
 )
 
@@ -106,7 +107,8 @@ func FuzzBridgeRequest(f *testing.F) {
 // refuse by its limits.
 func accepted(t *testing.T, got said) {
 	var m message
-	m.decoder = &(&conn{}).decoder
+	most := limits.Default()
+	m.decoder, m.most = &(&conn{}).decoder, &most
 	encode := func(list []hpack.HeaderField) []byte {
 		var block bytes.Buffer
 		e := hpack.NewEncoder(&block)
@@ -175,7 +177,8 @@ func FuzzBridgeAnswer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, status int, name, value, body string, tail bool, kind uint8) {
 		block := fields(":status", fmt.Sprint(status), strings.ToLower(name), value)
 		c := &conn{}
-		m := message{decoder: &c.decoder}
+		most := limits.Default()
+		m := message{decoder: &c.decoder, most: &most}
 		if m.response(block) != nil || m.malformed || m.tooLarge || m.status < 200 {
 			return
 		}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/weft-mesh/weft/pkg/nodeproxy/http2"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/limits"
 	x "golang.org/x/net/http2"
 )
 
@@ -197,7 +198,7 @@ func descriptors() int {
 // their connections.
 func TestBridgeEndsSlowClients(t *testing.T) {
 	for _, raw := range []string{"", "GET / HTTP/1.1\r\nHost: h\r\n", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc"} {
-		w := newWorld(t, http2.Config{HeadTimeout: time.Millisecond, BodyTimeout: time.Millisecond}, endpoint(t, hello))
+		w := newWorld(t, http2.Config{Limits: limits.Limits{HeadTimeout: time.Millisecond, BodyTimeout: time.Millisecond}}, endpoint(t, hello))
 		if got, err := w.say(raw); got != "" || errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("%q got %q, %v", raw, got, err)
 		}

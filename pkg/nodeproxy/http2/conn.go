@@ -10,7 +10,6 @@ import (
 
 // What a connection may hold.
 const (
-	maxStreams = 256
 	// connWindow is what a peer may have under way on all its streams; it is
 	// given back as soon as it is read.
 	connWindow = 16 << 20
@@ -147,7 +146,7 @@ func newConn(e *Engine, to wire, now time.Time) *conn {
 		since: now, progress: now, patience: fullPatience, refilled: now,
 	}
 	c.room.L = &c.mu
-	c.message.decoder = &c.decoder
+	c.message.decoder, c.message.most = &c.decoder, &e.config.Limits
 	return c
 }
 
@@ -175,10 +174,14 @@ func (c *conn) take(id uint32) *half {
 	} else {
 		h = &half{}
 	}
-	h.id, h.window, h.credit, h.length = id, defaultWindow, c.initial, -1
+	h.id, h.window, h.credit, h.length = id, c.offered(), c.initial, -1
 	c.halves[id] = h
 	return h
 }
+
+// offered is what a peer may send on a stream before it is given more. One that
+// has not read our settings sends less.
+func (c *conn) offered() int { return max(defaultWindow, c.engine.config.Limits.HeldBytes) }
 
 // keptHalves is how many unused halves a connection keeps.
 const keptHalves = 128

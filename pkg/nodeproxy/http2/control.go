@@ -11,13 +11,16 @@ const unknownLimit = 100
 func (c *conn) firstFrames(w *work) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	out := c.buffer(w)
-	if c.down() {
-		out.b = appendSettings(out.b, setting{settingMaxStreams, maxStreams}, setting{settingMaxHeaderList, maxListBytes})
-	} else {
+	out, most := c.buffer(w), &c.engine.config.Limits
+	ours := []setting{{settingMaxHeaderList, uint32(most.HeadBytes)}, {settingMaxStreams, uint32(most.Streams)}}
+	if !c.down() {
 		out.b = append(out.b, preface...)
-		out.b = appendSettings(out.b, setting{settingEnablePush, 0}, setting{settingMaxHeaderList, maxListBytes})
+		ours[1] = setting{settingEnablePush, 0}
 	}
+	if window := c.offered(); window > defaultWindow+1 {
+		ours = append(ours, setting{settingInitialWindow, uint32(window)})
+	}
+	out.b = appendSettings(out.b, ours...)
 	out.b = appendWindowUpdate(out.b, 0, connWindow-defaultWindow)
 }
 

@@ -128,7 +128,7 @@ func (c *conn) open(w *work, f frame) error {
 		return nil // the client was told that it is not processed
 	case m.malformed, f.has(flagOwnParent), end && m.length > 0:
 		wrong = protocolError
-	case len(c.halves) >= maxStreams:
+	case len(c.halves) >= c.engine.config.Limits.Streams:
 		wrong = refusedStream
 	}
 	if wrong != noError {
@@ -177,7 +177,7 @@ func (c *conn) decide(w *work, x *call, m *message) refusal {
 	case x.route == nil:
 		return refusal{reason: upstream.NoRoute, what: "this port leads to no Service any more"}
 	case m.tooLarge:
-		return tooLarge(m)
+		return m.overLimit()
 	case m.method == notProxied:
 		return refusal{reason: upstream.MethodRefused, what: "CONNECT and TRACE are not proxied"}
 	case m.refused != "":

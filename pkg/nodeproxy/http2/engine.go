@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/limits"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 	"github.com/weft-mesh/weft/pkg/telemetry"
 )
@@ -21,17 +22,11 @@ type Config struct {
 	Dialer  upstream.Dialer
 	// Current returns the Snapshot that decides a request that begins now.
 	Current func() *upstream.Snapshot
-	// IdleTimeout closes a client's connection without requests; zero means 5 minutes.
-	IdleTimeout time.Duration
-	// HeadTimeout closes a connection whose preface, frame or header block does
-	// not become whole; zero means 10 seconds.
-	HeadTimeout time.Duration
-	// WriteTimeout closes a connection that takes no byte of what is to be
-	// written; zero means one minute.
-	WriteTimeout time.Duration
-	// BodyTimeout closes the connection of an HTTP/1 client that owes the rest
-	// of a body and sends none of it; zero means one minute.
-	BodyTimeout time.Duration
+	// Limits of the peers: HeadTimeout closes a connection whose preface, frame
+	// or header block does not become whole; BodyTimeout one that takes no byte
+	// of what is to be written, and that of an HTTP/1 client that owes the rest of
+	// a body and sends none of it.
+	Limits limits.Limits
 	// WaitTimeout refuses a request that no connection to its endpoint has a
 	// place for; zero means 10 seconds.
 	WaitTimeout time.Duration
@@ -41,15 +36,12 @@ type Config struct {
 }
 
 func (c *Config) fill() {
+	c.Limits = c.Limits.OrDefault()
 	set := func(d *time.Duration, otherwise time.Duration) {
 		if *d == 0 {
 			*d = otherwise
 		}
 	}
-	set(&c.IdleTimeout, 5*time.Minute)
-	set(&c.HeadTimeout, 10*time.Second)
-	set(&c.WriteTimeout, time.Minute)
-	set(&c.BodyTimeout, time.Minute)
 	set(&c.WaitTimeout, 10*time.Second)
 	set(&c.KeepTimeout, 30*time.Second)
 }

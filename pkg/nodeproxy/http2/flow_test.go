@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/weft-mesh/weft/pkg/nodeproxy/http2"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/limits"
 	x "golang.org/x/net/http2"
 )
 
@@ -118,7 +119,7 @@ func TestB48ASlowReaderHoldsItsWindowAndBlocksNobody(t *testing.T) {
 
 func TestB48AClientThatDoesNotReadItsSocketHoldsItsWindows(t *testing.T) {
 	var sent sync.Map
-	w := newWorld(t, http2.Config{WriteTimeout: 1}, endpoint(t, pour(&sent)))
+	w := newWorld(t, http2.Config{Limits: limits.Limits{BodyTimeout: 1}}, endpoint(t, pour(&sent)))
 	conn, err := net.Dial("tcp", w.at)
 	if err != nil {
 		t.Fatal(err)

@@ -112,8 +112,8 @@ func (e *Engine) sweep(now time.Time) {
 
 // look ends a connection whose time is over.
 func (c *conn) look(w *work) {
-	config := &c.engine.config
-	if began := c.partial.Load(); began != 0 && !c.stuck.Load() && w.now.UnixNano()-began > int64(config.HeadTimeout) {
+	most := &c.engine.config.Limits
+	if began := c.partial.Load(); began != 0 && !c.stuck.Load() && w.now.UnixNano()-began > int64(most.HeadTimeout) {
 		c.mu.Lock()
 		c.kill()
 		c.mu.Unlock()
@@ -128,9 +128,9 @@ func (c *conn) look(w *work) {
 	c.loseUnread(w)
 	idle := w.now.Sub(c.since)
 	switch {
-	case c.bridge != nil && c.bridge.late(w.now, config.BodyTimeout):
+	case c.bridge != nil && c.bridge.late(w.now, most.BodyTimeout):
 		c.kill()
-	case c.stuck.Load() && w.now.Sub(c.progress) > config.WriteTimeout:
+	case c.stuck.Load() && w.now.Sub(c.progress) > most.BodyTimeout:
 		c.kill()
 	case c.closing && !c.writing && !c.scheduled && w.now.Sub(c.progress) > sweep:
 		c.kill()
@@ -143,9 +143,9 @@ func (c *conn) look(w *work) {
 	case c.down() && quiescing && !c.goodbye:
 		c.sayLast(w)
 	case len(c.halves) > 0:
-	case c.down() && idle > config.IdleTimeout:
+	case c.down() && idle > most.IdleTimeout:
 		c.refuseMore(w)
-	case !c.down() && idle > config.KeepTimeout && !c.leaving:
+	case !c.down() && idle > c.engine.config.KeepTimeout && !c.leaving:
 		c.leaving = true
 		w.retired = append(w.retired, c)
 		c.end(w)
@@ -172,7 +172,7 @@ func (c *conn) loseUnread(w *work) {
 		}
 		if left := len(h.pending) - h.sent; h.leftSince.IsZero() || left != h.left {
 			h.left, h.leftSince = left, w.now
-		} else if w.now.Sub(h.leftSince) > c.engine.config.WriteTimeout {
+		} else if w.now.Sub(h.leftSince) > c.engine.config.Limits.BodyTimeout {
 			c.drop(w, h, cancelled)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/weft-mesh/weft/pkg/nodeproxy/http2"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/limits"
 	x "golang.org/x/net/http2"
 )
 
@@ -265,7 +266,7 @@ func TestB45ContinuationFloodEndsTheConnection(t *testing.T) {
 }
 
 func TestB47SilentClientsAreClosed(t *testing.T) {
-	w := newWorld(t, http2.Config{HeadTimeout: 1})
+	w := newWorld(t, http2.Config{Limits: limits.Limits{HeadTimeout: 1}})
 	for name, said := range map[string]string{
 		"nothing": "", "half a preface": x.ClientPreface[:9], "no settings": x.ClientPreface,
 		"half a frame": x.ClientPreface + "\x00\x00\x00\x04\x00\x00\x00\x00\x00" + "\x00\x00\x09\x06",

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/weft-mesh/weft/pkg/nodeproxy/http2"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/limits"
 	x "golang.org/x/net/http2"
 )
 
@@ -166,7 +167,7 @@ func TestB47UnknownFramesAreIgnored(t *testing.T) {
 
 func TestB47SilentEndpointsAreGivenUp(t *testing.T) {
 	at := endpoint(t, func(*peer, event) {})
-	w := newWorld(t, http2.Config{HeadTimeout: 1}, silent(t, at))
+	w := newWorld(t, http2.Config{Limits: limits.Limits{HeadTimeout: 1}}, silent(t, at))
 	c := w.hostile()
 	c.ask(1, true)
 	if got := c.answered(1); got.fields[":status"] != "502" {

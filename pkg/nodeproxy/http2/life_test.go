@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/weft-mesh/weft/pkg/nodeproxy/http2"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/limits"
 	x "golang.org/x/net/http2"
 )
 
@@ -77,7 +78,7 @@ func TestIdleConnectionsEnd(t *testing.T) {
 		asked.Store(p)
 		hello(p, e)
 	})
-	w := newWorld(t, http2.Config{IdleTimeout: 1, KeepTimeout: 1}, at)
+	w := newWorld(t, http2.Config{Limits: limits.Limits{IdleTimeout: 1}, KeepTimeout: 1}, at)
 	c := w.hostile()
 	c.ask(1, true)
 	c.answered(1)

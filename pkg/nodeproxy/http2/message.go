@@ -6,16 +6,7 @@ import (
 	"time"
 
 	"github.com/weft-mesh/weft/pkg/nodeproxy/http2/hpack"
-)
-
-// What a header list may have, decoded. A block that is larger still is not
-// even read: its connection ends.
-const (
-	maxFields     = 128
-	maxListBytes  = 64 << 10
-	maxBlockBytes = 2 * maxListBytes
-	// longPath tells a target that is too long from fields that are too many.
-	longPath = maxListBytes / 2
+	"github.com/weft-mesh/weft/pkg/nodeproxy/limits"
 )
 
 // message is what one header block says, and the block that is passed on. It
@@ -40,6 +31,7 @@ type message struct {
 	asked asked
 
 	decoder   *hpack.Decoder
+	most      *limits.Limits
 	field     hpack.Field
 	fields    int
 	size      int
@@ -73,7 +65,7 @@ const (
 // too large are decoded only, for the table's sake. The error is the decoder's.
 func (m *message) read(block []byte, judge func(*message, *hpack.Field)) error {
 	*m = message{
-		block: m.block[:0], length: -1, grpcStatus: -1, decoder: m.decoder, asked: m.asked,
+		block: m.block[:0], length: -1, grpcStatus: -1, decoder: m.decoder, most: m.most, asked: m.asked,
 		authority: m.authority[:0], forwarded: m.forwarded[:0],
 	}
 	m.decoder.Begin(block)
@@ -81,9 +73,9 @@ func (m *message) read(block []byte, judge func(*message, *hpack.Field)) error {
 		f := &m.field
 		m.fields++
 		m.size += f.Size()
-		if m.fields > maxFields || m.size > maxListBytes {
+		if m.fields > m.most.Fields || m.size > m.most.HeadBytes {
 			m.tooLarge = true
-			m.tooLong = m.tooLong || f.Class == hpack.Path && len(f.Value) > longPath
+			m.tooLong = m.tooLong || f.Class == hpack.Path && len(f.Value) > m.most.HeadBytes/2
 			continue
 		}
 		if !f.Valid {

@@ -31,14 +31,15 @@ type peer struct {
 
 // event is one frame that a peer read.
 type event struct {
-	kind   x.FrameType
-	stream uint32
-	end    bool
-	ack    bool
-	code   x.ErrCode
-	fields map[string]string
-	data   string
-	n      uint32 // of WINDOW_UPDATE, or the last stream of GOAWAY
+	kind     x.FrameType
+	stream   uint32
+	end      bool
+	ack      bool
+	code     x.ErrCode
+	fields   map[string]string
+	data     string
+	settings map[x.SettingID]uint32
+	n        uint32 // of WINDOW_UPDATE, or the last stream of GOAWAY
 }
 
 func newPeer(t *testing.T, conn net.Conn) *peer {
@@ -144,7 +145,8 @@ func eventOf(f x.Frame) event {
 	case *x.WindowUpdateFrame:
 		e.n = f.Increment
 	case *x.SettingsFrame:
-		e.ack = f.IsAck()
+		e.ack, e.settings = f.IsAck(), map[x.SettingID]uint32{}
+		_ = f.ForeachSetting(func(s x.Setting) error { e.settings[s.ID] = s.Val; return nil })
 	case *x.PingFrame:
 		e.ack, e.data = f.IsAck(), string(f.Data[:])
 	}

@@ -122,7 +122,7 @@ func (c *conn) continuation(w *work, f frame) error {
 		return protocolError
 	}
 	c.blockMore++
-	if c.blockMore > maxContinuations || len(c.block)+len(f.payload) > maxBlockBytes {
+	if c.blockMore > maxContinuations || len(c.block)+len(f.payload) > 2*c.engine.config.Limits.HeadBytes {
 		return enhanceYourCalm
 	}
 	c.block = append(c.block, f.payload...)

@@ -1,6 +1,7 @@
 package http2
 
 import (
+	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -18,12 +19,12 @@ type refusal struct {
 	retryAfter time.Duration
 }
 
-// tooLarge refuses a header list that is over the limits.
-func tooLarge(m *message) refusal {
+// overLimit refuses a header list that is over the limits.
+func (m *message) overLimit() refusal {
 	if m.tooLong {
 		return refusal{reason: upstream.BadRequest, what: "the request target is too long", status: http.StatusRequestURITooLong}
 	}
-	return refusal{reason: upstream.BadRequest, what: "the request has more than 128 fields or 64 KiB of them", status: http.StatusRequestHeaderFieldsTooLarge}
+	return refusal{reason: upstream.BadRequest, what: fmt.Sprintf("the request has more than %d fields or %d bytes of them", m.most.Fields, m.most.HeadBytes), status: http.StatusRequestHeaderFieldsTooLarge}
 }
 
 // refuse answers instead of an endpoint: status, reason and a line that says

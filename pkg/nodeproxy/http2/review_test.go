@@ -213,7 +213,7 @@ func TestB28AClientThatReadsNoHeadsIsGivenUp(t *testing.T) {
 	b.down.writing = true
 	interim := block(t, b.up, ":status", "103", "link", string(bytes.Repeat([]byte("l"), 60000)))
 	var in []byte
-	for stream, head := uint32(1), block(t, b.down, ":method", "GET", ":scheme", "http", ":path", "/"); !b.down.dead && stream < 2*maxStreams; stream += 2 {
+	for stream, head := uint32(1), block(t, b.down, ":method", "GET", ":scheme", "http", ":path", "/"); !b.down.dead && stream < 2*uint32(b.down.engine.config.Limits.Streams); stream += 2 {
 		b.feed(t, b.down, appendBlock(nil, stream, head, true))
 		in = in[:0]
 		for range maxInterim {
@@ -221,7 +221,7 @@ func TestB28AClientThatReadsNoHeadsIsGivenUp(t *testing.T) {
 		}
 		b.feed(t, b.up, in)
 	}
-	if n := len(b.down.out.bytes()); !b.down.dead || n > mostHeads+1<<17 {
+	if n := len(b.down.out.bytes()); !b.down.dead || n > b.down.mostHeads()+1<<17 {
 		t.Errorf("%d MiB wait", n>>20)
 	}
 }

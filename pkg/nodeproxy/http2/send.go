@@ -8,7 +8,7 @@ const mostUnwritten = 256 << 10
 
 // mostHeads is how much may wait for a client, beside which no head is put: twice
 // what all its streams may hold.
-const mostHeads = 2 * maxStreams << 16
+func (c *conn) mostHeads() int { return 2 * c.engine.config.Limits.Streams * c.offered() }
 
 // bytes returns what a buffer holds; nothing for nil.
 func (b *buffer) bytes() []byte {
@@ -23,7 +23,7 @@ func (c *conn) head(w *work, h *half, block []byte, end bool) {
 	if c.dead || h.localEnd || h.end {
 		return
 	}
-	if c.down() && len(c.out.bytes()) > mostHeads {
+	if c.down() && len(c.out.bytes()) > c.mostHeads() {
 		c.kill() // no window bounds heads: a client that reads none is not kept
 		return
 	}

@@ -2,11 +2,26 @@ package wire
 
 import "bytes"
 
-// Limits of every head.
+// Limits that no head may pass: what is held for one is as large.
 const (
 	MaxHead   = 64 << 10 // bytes, the empty line included
 	MaxFields = 128
 )
+
+// Limits of the heads of one Request or Response. Zero values, and larger ones
+// than MaxHead and MaxFields, mean these.
+type Limits struct{ Bytes, Fields int }
+
+// bytes and count are what holds.
+func (l Limits) bytes() int { return within(l.Bytes, MaxHead) }
+func (l Limits) count() int { return within(l.Fields, MaxFields) }
+
+func within(own, most int) int {
+	if own <= 0 {
+		return most
+	}
+	return min(own, most)
+}
 
 // field is one line of a head, as offsets into it.
 type field struct {
@@ -21,6 +36,9 @@ type field struct {
 // head is what requests and responses have in common. It can be fed the growing
 // buffer again and again, and goes on where it stopped.
 type head struct {
+	// Limits may be set before Parse; Reset keeps them.
+	Limits Limits
+
 	bytes  []byte // the head as it was last given
 	pos    int    // begin of the line that is not complete yet
 	scan   int    // from where its end is still to be looked for
@@ -59,18 +77,18 @@ func (h *head) reset() {
 }
 
 // line returns the next complete line without its end. ok is false where it is
-// not complete. tooLong is the error for a head that outgrows MaxHead.
+// not complete. tooLong is the error for a head that outgrows its limit.
 func (h *head) line(b []byte, tooLong *Error) (line []byte, ok bool, err error) {
 	i := bytes.IndexByte(b[h.scan:], '\n')
 	if i < 0 {
 		h.scan = len(b)
-		if len(b) >= MaxHead {
+		if len(b) >= h.Limits.bytes() {
 			return nil, false, tooLong
 		}
 		return nil, false, nil
 	}
 	end := h.scan + i
-	if end >= MaxHead {
+	if end >= h.Limits.bytes() {
 		return nil, false, tooLong
 	}
 	if end == h.pos || b[end-1] != '\r' {
@@ -94,7 +112,7 @@ func (h *head) readFields(b []byte) (done bool, err error) {
 			h.bytes = b[:h.pos]
 			return true, nil
 		}
-		if h.count == MaxFields {
+		if h.count == h.Limits.count() {
 			return false, ErrFields
 		}
 		f := &h.fields[h.count]
