@@ -9,6 +9,7 @@ import (
 	"github.com/weft-mesh/weft/pkg/kube"
 	"github.com/weft-mesh/weft/pkg/node"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/limits"
+	"github.com/weft-mesh/weft/pkg/telemetry"
 )
 
 // nodeCommand is the proxy of one node of a cluster.
@@ -18,6 +19,7 @@ type nodeCommand struct {
 	Admin      adminConfig
 	Metrics    struct {
 		Address string `description:"Where /livez, /readyz and /metrics are served to the cluster."`
+		Series  int    `description:"How many label sets of calls are told apart; what is over it is counted as other."`
 	}
 	Drain struct {
 		Delay   time.Duration `description:"How long the proxy serves on as unready once it is told to stop, so that no new connection comes."`
@@ -30,7 +32,7 @@ type nodeCommand struct {
 func newNodeCommand() runner {
 	c := &nodeCommand{Namespace: "weft", Limits: limits.Default(), Log: defaultLog("json")}
 	c.Admin.Address = "127.0.0.1:15000"
-	c.Metrics.Address = ":15020"
+	c.Metrics.Address, c.Metrics.Series = ":15020", telemetry.DefaultSeries
 	c.Drain.Delay, c.Drain.Timeout = 5*time.Second, 30*time.Second
 	return c
 }
@@ -51,7 +53,7 @@ func (c *nodeCommand) Run(ctx context.Context, _ io.Writer) error {
 	cluster := kube.NewCluster(kube.ClusterConfig{Client: api.typed, Dynamic: api.dynamic, Namespace: c.Namespace, Log: log})
 	n, err := node.New(node.Config{
 		Source: cluster, Stale: func() map[string]time.Duration { return staleness(cluster.Status()) },
-		AdminAddress: c.Admin.Address, MetricsAddress: c.Metrics.Address,
+		AdminAddress: c.Admin.Address, MetricsAddress: c.Metrics.Address, Series: c.Metrics.Series,
 		DrainDelay: c.Drain.Delay, DrainTimeout: c.Drain.Timeout, Limits: c.Limits, Log: log,
 	})
 	if err != nil {
@@ -64,6 +66,7 @@ func (c *nodeCommand) Run(ctx context.Context, _ io.Writer) error {
 func (c *nodeCommand) check() error {
 	return cmp.Or(
 		checkNamespace(c.Namespace), checkAddress("admin.address", c.Admin.Address), checkAddress("metrics.address", c.Metrics.Address),
+		checkPositive("metrics.series", c.Metrics.Series),
 		checkDuration("drain.delay", c.Drain.Delay, 0), checkDuration("drain.timeout", c.Drain.Timeout, time.Millisecond),
 		checkLimits(c.Limits),
 	)

@@ -70,3 +70,10 @@ func checkDuration(flag string, value, least time.Duration) error {
 	}
 	return nil
 }
+
+func checkPositive(flag string, value int) error {
+	if value <= 0 {
+		return usageError("--%s=%d: takes a number above 0", flag, value)
+	}
+	return nil
+}

@@ -30,7 +30,7 @@ func proxyTo(t *testing.T, endpoint string) string {
 		Service: name, Ports: []mesh.SlicePort{{Number: serving.Port()}},
 		Endpoints: []mesh.SliceEndpoint{{Address: serving.Addr(), Ready: true, Serving: true}},
 	}
-	proxy := nodeproxy.New(nodeproxy.Config{Metrics: telemetry.NewProxy(prometheus.NewRegistry())})
+	proxy := nodeproxy.New(nodeproxy.Config{Metrics: telemetry.NewProxy(prometheus.NewRegistry(), telemetry.ProxyConfig{})})
 	proxy.Publish(route.Compile(mesh.Build(in)))
 	if problems := proxy.Problems(); len(problems) > 0 {
 		t.Fatal(problems)

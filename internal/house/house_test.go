@@ -58,7 +58,7 @@ var imports = map[string][]string{
 	// HTTP/1 clients too, whose messages are wire's.
 	"pkg/nodeproxy/http2":       {"./pkg/mesh", "./pkg/nodeproxy/http1/wire", "./pkg/nodeproxy/http2/hpack", "./pkg/nodeproxy/limits", "./pkg/telemetry", "./pkg/nodeproxy/upstream", "./pkg/policy", "github.com/rs/zerolog"},
 	"pkg/nodeproxy/http2/hpack": {},
-	"pkg/nodeproxy/upstream":    {"./pkg/mesh", "./pkg/route", "./pkg/policy"},
+	"pkg/nodeproxy/upstream":    {"./pkg/mesh", "./pkg/route", "./pkg/policy", "./pkg/telemetry"},
 	// Flags, environment and files are paerser's.
 	"internal/config": {"github.com/traefik/paerser", "sigs.k8s.io/yaml"},
 	// What a person sees is text.

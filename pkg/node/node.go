@@ -45,6 +45,8 @@ type Config struct {
 	// AdminAddress serves the whole admin API (default a free port of
 	// 127.0.0.1), MetricsAddress probes and metrics only (default none).
 	AdminAddress, MetricsAddress string
+	// Series bounds the label sets of the calls' metrics; see telemetry.ProxyConfig.
+	Series int
 	// DrainDelay is how long the Node takes new connections as unready once it is
 	// told to stop, DrainTimeout (default 5 s) how long what is in flight then may take.
 	DrainDelay, DrainTimeout time.Duration
@@ -86,9 +88,11 @@ func New(config Config) (*Node, error) {
 	n.loop = control.New(control.Config{
 		Sources: []control.Source{config.Source}, Frontends: config.Frontends, Publish: n.publish,
 	})
+	counts := telemetry.NewProxy(metrics, telemetry.ProxyConfig{Series: config.Series, Live: n.living})
+	n.servers = append(n.servers, counts.Run)
 	// Last, for from now on only Run can end what it starts.
 	n.proxy = nodeproxy.New(nodeproxy.Config{
-		Log: config.Log, Metrics: telemetry.NewProxy(metrics), DrainDelay: config.DrainDelay, Limits: config.Limits,
+		Log: config.Log, Metrics: counts, DrainDelay: config.DrainDelay, Limits: config.Limits,
 	})
 	return n, nil
 }
@@ -214,6 +218,22 @@ func (n *Node) pipeline() telemetry.Pipeline {
 		p.Stale = n.config.Stale()
 	}
 	return p
+}
+
+// living is whom the metrics may name.
+func (n *Node) living() (out telemetry.Living) {
+	s := n.Latest()
+	if s == nil {
+		return out
+	}
+	out.Workloads, out.Services = map[[2]string]bool{}, map[[2]string]bool{}
+	for _, w := range s.Mesh.Workloads {
+		out.Workloads[[2]string{w.Name.Namespace, w.OwnerName}] = true
+	}
+	for _, service := range s.Mesh.Services {
+		out.Services[[2]string{service.Name.Namespace, service.Name.Name}] = true
+	}
+	return out
 }
 
 func (n *Node) hasTable() error {

@@ -96,7 +96,7 @@ func TestGRPCStreaming(t *testing.T) {
 			t.Errorf("protocol %q: trailers %v", protocol, tr)
 		}
 		eventually(t, "protocol "+protocol+": one gRPC request is counted", func() bool {
-			return w.count("weft_requests_total", map[string]string{"request_protocol": "grpc", "response_code": "200"}) == 1
+			return w.count("weft_requests_total", map[string]string{"request_protocol": "grpc", "response_code": "200", "grpc_response_status": "9"}) == 1
 		})
 	})
 }

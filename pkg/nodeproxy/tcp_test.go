@@ -83,7 +83,7 @@ func TestTCPManyBytesBothWays(t *testing.T) {
 		eventually(t, "bytes and connections are counted", func() bool {
 			n := float64(len(sent))
 			return w.count("weft_tcp_received_bytes_total", labels) == n && w.count("weft_tcp_sent_bytes_total", labels) == n &&
-				w.count("weft_tcp_connections_total", labels) == 1 && w.count("weft_tcp_connections_open", labels) == 0
+				w.count("weft_tcp_connections_opened_total", labels) == 1 && w.count("weft_tcp_connections_closed_total", labels) == 1
 		})
 	})
 }

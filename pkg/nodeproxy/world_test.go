@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	"github.com/weft-mesh/weft/internal/freeport"
 	"github.com/weft-mesh/weft/pkg/mesh"
 	"github.com/weft-mesh/weft/pkg/nodeproxy"
@@ -33,7 +34,7 @@ func newWorld(t *testing.T, config nodeproxy.Config) *world {
 	t.Helper()
 	before := goleak.IgnoreCurrent()
 	w := &world{T: t, Inputs: mesh.NewInputs(), metrics: prometheus.NewRegistry()}
-	config.Metrics = telemetry.NewProxy(w.metrics)
+	config.Metrics = telemetry.NewProxy(w.metrics, telemetry.ProxyConfig{})
 	w.proxy = nodeproxy.New(config)
 	w.Pods[shop("caller-1")] = mesh.PodInput{IPs: []netip.Addr{netip.MustParseAddr("127.0.0.1")}, OwnerKind: "Deployment", OwnerName: "caller"}
 	t.Cleanup(func() { goleak.VerifyNone(t, before) })
@@ -120,6 +121,15 @@ func (w *world) publish() *world {
 // count sums a metric's series whose labels include these.
 func (w *world) count(name string, labels map[string]string) (sum float64) {
 	w.Helper()
+	for _, m := range w.with(name, labels) {
+		sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+	}
+	return sum
+}
+
+// with returns a metric's series whose labels include these.
+func (w *world) with(name string, labels map[string]string) (out []*dto.Metric) {
+	w.Helper()
 	families, err := w.metrics.Gather()
 	if err != nil {
 		w.Fatal(err)
@@ -135,11 +145,11 @@ func (w *world) count(name string, labels map[string]string) (sum float64) {
 				matches = matches && has[k] == v
 			}
 			if matches {
-				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+				out = append(out, m)
 			}
 		}
 	}
-	return sum
+	return out
 }
 
 func freePort(t *testing.T) string {

@@ -1,6 +1,7 @@
 package telemetry_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	dto "github.com/prometheus/client_model/go"
 	"github.com/weft-mesh/weft/pkg/telemetry"
 )
 
@@ -49,4 +51,16 @@ func expect(t *testing.T, reg *prometheus.Registry, lines string) {
 	if err := testutil.GatherAndCompare(reg, strings.NewReader(text.String())); err != nil {
 		t.Error(err)
 	}
+}
+
+// text writes a histogram down: count, sum, and the buckets in which it grows.
+func text(h *dto.Histogram) string {
+	out, before := fmt.Sprintf("%d %v:", h.GetSampleCount(), h.GetSampleSum()), uint64(0)
+	for _, b := range h.Bucket {
+		if b.GetCumulativeCount() != before {
+			before = b.GetCumulativeCount()
+			out += fmt.Sprintf(" %v=%d", b.GetUpperBound(), before)
+		}
+	}
+	return out
 }

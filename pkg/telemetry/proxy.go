@@ -1,196 +1,111 @@
 package telemetry
 
 import (
-	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Proxy counts what a node proxy carries. A nil *Proxy is valid and counts
-// nothing. No label is ever taken from the bytes of a request.
+// nothing. No label is ever taken from the bytes of a request. Its methods are
+// safe for concurrent use.
 type Proxy struct {
-	requests    *prometheus.CounterVec
-	durations   *prometheus.HistogramVec
-	connections *prometheus.CounterVec
-	open        *prometheus.GaugeVec
-	sent        *prometheus.CounterVec
-	received    *prometheus.CounterVec
-	sessions    *prometheus.GaugeVec
-	datagrams   *prometheus.CounterVec
-	refusals    *prometheus.CounterVec
-	listeners   *prometheus.GaugeVec
+	refusals  *prometheus.CounterVec
+	listeners *prometheus.GaugeVec
+	limits    limits
+	most      int
+	live      func() Living
+	lanes     uint32
+	next      atomic.Uint32 // lanes given so far
+
+	mu    sync.RWMutex // guards what follows
+	flows map[Call]*Flow
+	rows  int
+
+	looking  sync.Mutex // guards what follows, and what Flows keep of the past; taken before mu
+	retiring []*Flow
+	ticks    uint64
+	ticked   time.Time // the last one, or the start
 }
 
-// Call says between whom a request or a connection runs.
-type Call struct {
-	// SourceWorkload and SourceNamespace are the owner of the calling pod
-	// (Deployment, …) and its namespace; empty means unknown.
-	SourceWorkload, SourceNamespace string
-	// Service and Namespace are the Service that was called.
-	Service, Namespace string
-	// Backend is the Service that served it, which a split may choose; empty
-	// means that none did.
-	Backend string
+// ProxyConfig says what a Proxy keeps. Every zero value works.
+type ProxyConfig struct {
+	// Series bounds the label sets that are told apart: callers, destinations
+	// and outcomes, by pods where they are known. What is over it is counted
+	// as other. Zero means 10,000.
+	Series int
+	// Live says what is there now; without it no series are dropped.
+	Live func() Living
 }
 
-// unknown stands where a label has no value: an empty label is a missing one.
-const unknown = "unknown"
-
-// callLabels are the labels of a Call.
-func callLabels(more ...string) []string {
-	return append([]string{
-		"reporter", "source_workload", "source_workload_namespace",
-		"destination_service", "destination_service_name", "destination_service_namespace", "destination_backend",
-	}, more...)
-}
-
-func (c *Call) values(more ...string) []string {
-	return append([]string{
-		"source", orUnknown(c.SourceWorkload), orUnknown(c.SourceNamespace),
-		c.Service + "." + c.Namespace, c.Service, c.Namespace, orUnknown(c.Backend),
-	}, more...)
-}
-
-func orUnknown(s string) string {
-	if s == "" {
-		return unknown
-	}
-	return s
-}
+// DefaultSeries is how many label sets a Proxy tells apart.
+const DefaultSeries = 10_000
 
 // NewProxy registers the metrics of a proxy. It panics where reg has them already.
-func NewProxy(reg prometheus.Registerer) *Proxy {
-	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
-		reg.MustRegister(v)
-		return v
+func NewProxy(reg prometheus.Registerer, config ProxyConfig) *Proxy {
+	if config.Series == 0 {
+		config.Series = DefaultSeries
 	}
-	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
-		v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
-		reg.MustRegister(v)
-		return v
+	p := &Proxy{
+		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "weft_refusals_total", Help: "Calls that Weft refused or that broke off, by reason.",
+		}, []string{"reason"}),
+		listeners: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "weft_listeners", Help: "Open listening addresses.",
+		}, []string{"transport"}),
+		limits: timeLimits(), most: config.Series, live: config.Live, lanes: lanes(),
+		flows: map[Call]*Flow{}, ticked: time.Now(),
 	}
-	durations := prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name:    "weft_request_duration_milliseconds",
-		Help:    "How long HTTP requests took, from their headers to the end of the answer.",
-		Buckets: []float64{0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000},
-	}, callLabels("request_protocol", "response_code"))
-	reg.MustRegister(durations)
-	return &Proxy{
-		requests:    counter("weft_requests_total", "HTTP requests by their answer; 499 where the client left first.", callLabels("request_protocol", "response_code")...),
-		durations:   durations,
-		connections: counter("weft_tcp_connections_total", "Relayed TCP connections that reached an endpoint.", callLabels()...),
-		open:        gauge("weft_tcp_connections_open", "Relayed TCP connections that are open.", callLabels()...),
-		sent:        counter("weft_tcp_sent_bytes_total", "Bytes relayed from endpoints to clients.", callLabels()...),
-		received:    counter("weft_tcp_received_bytes_total", "Bytes relayed from clients to endpoints.", callLabels()...),
-		sessions:    gauge("weft_udp_sessions", "Open UDP sessions: one per client address and port.", callLabels()...),
-		datagrams:   counter("weft_udp_datagrams_total", "Relayed UDP datagrams.", callLabels("direction")...),
-		refusals:    counter("weft_refusals_total", "Calls that Weft refused or that broke off, by reason.", "reason"),
-		listeners:   gauge("weft_listeners", "Open listening addresses.", "transport"),
-	}
+	reg.MustRegister(p.refusals, p.listeners, p)
+	return p
 }
 
-// Request counts one HTTP request. protocol is http, http2 or grpc; code is the
-// status of the answer.
-func (p *Proxy) Request(c Call, protocol string, code int, took time.Duration) {
+// Lane returns the lane for a new connection.
+func (p *Proxy) Lane() Lane {
 	if p == nil {
-		return
+		return 0
 	}
-	values := c.values(protocol, codeLabel(code))
-	p.requests.WithLabelValues(values...).Inc()
-	p.durations.WithLabelValues(values...).Observe(float64(took) / float64(time.Millisecond))
-}
-
-// codeLabel bounds what an endpoint can make of a label.
-func codeLabel(code int) string {
-	if code < 100 || code > 599 {
-		return unknown
-	}
-	return strconv.Itoa(code)
+	return Lane(p.next.Add(1) & (p.lanes - 1))
 }
 
 // Connection counts a relayed TCP connection that opens, and returns what
 // counts its bytes and its end.
 func (p *Proxy) Connection(c Call) *Connection {
-	if p == nil {
-		return nil
-	}
-	values := c.values()
-	p.connections.WithLabelValues(values...).Inc()
-	open := p.open.WithLabelValues(values...)
-	open.Inc()
-	return &Connection{
-		sent: p.sent.WithLabelValues(values...), received: p.received.WithLabelValues(values...), open: open,
-	}
+	return &Connection{flow: p.Flow(c).begin()}
 }
 
-// Connection counts one relayed TCP connection. A nil *Connection counts nothing.
-type Connection struct {
-	sent, received prometheus.Counter
-	open           prometheus.Gauge
+// Connection counts one relayed TCP connection, or a UDP session in datagrams. A
+// nil one counts nothing.
+type Connection struct{ flow *Flow }
+
+// begin counts a connection. A Flow with an open one is not retired.
+func (f *Flow) begin() *Flow {
+	if f != nil {
+		f.opened.Add(1)
+	}
+	return f
 }
 
 // Sent counts bytes from the endpoint to the client.
 func (c *Connection) Sent(bytes int64) {
-	if c != nil {
-		c.sent.Add(float64(bytes))
+	if c != nil && c.flow != nil {
+		c.flow.sent.Add(uint64(bytes))
 	}
 }
 
 // Received counts bytes from the client to the endpoint.
 func (c *Connection) Received(bytes int64) {
-	if c != nil {
-		c.received.Add(float64(bytes))
+	if c != nil && c.flow != nil {
+		c.flow.received.Add(uint64(bytes))
 	}
 }
 
 // Close counts the end of the connection. It must be called once.
 func (c *Connection) Close() {
-	if c != nil {
-		c.open.Dec()
-	}
-}
-
-// Session counts a UDP session that opens, and returns what counts its
-// datagrams and its end.
-func (p *Proxy) Session(c Call) *Session {
-	if p == nil {
-		return nil
-	}
-	open := p.sessions.WithLabelValues(c.values()...)
-	open.Inc()
-	return &Session{
-		sent:     p.datagrams.WithLabelValues(c.values("sent")...),
-		received: p.datagrams.WithLabelValues(c.values("received")...),
-		open:     open,
-	}
-}
-
-// Session counts one UDP session. A nil *Session counts nothing.
-type Session struct {
-	sent, received prometheus.Counter
-	open           prometheus.Gauge
-}
-
-// Sent counts a datagram from the endpoint to the client.
-func (s *Session) Sent() {
-	if s != nil {
-		s.sent.Inc()
-	}
-}
-
-// Received counts a datagram from the client to the endpoint.
-func (s *Session) Received() {
-	if s != nil {
-		s.received.Inc()
-	}
-}
-
-// Close counts the end of the session. It must be called once.
-func (s *Session) Close() {
-	if s != nil {
-		s.open.Dec()
+	if c != nil && c.flow != nil {
+		c.flow.closed.Add(1)
 	}
 }
 

@@ -37,7 +37,7 @@ func fixed(answer string) func(*net.TCPConn, *bufio.Reader) {
 // exchanger returns what sends one small request over a kept connection and
 // reads its answer, in steady state.
 func exchanger(t testing.TB) (once func()) {
-	w := newWorld(t, http1.Config{Metrics: telemetry.NewProxy(prometheus.NewRegistry())}, newOrigin(t, fixed(smallAnswer)).at)
+	w := newWorld(t, http1.Config{Metrics: telemetry.NewProxy(prometheus.NewRegistry(), telemetry.ProxyConfig{})}, newOrigin(t, fixed(smallAnswer)).at)
 	c := w.dial()
 	out, in := []byte(smallRequest), make([]byte, 4096)
 	once = func() {

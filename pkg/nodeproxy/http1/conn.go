@@ -62,7 +62,7 @@ type conn struct {
 	address []byte // the client's, as text
 	first   []byte // read before
 	closed  func()
-	series  series
+	counter upstream.Counter
 
 	state state
 	now   time.Duration

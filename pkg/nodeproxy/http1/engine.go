@@ -50,9 +50,8 @@ type Engine struct {
 	config    Config
 	epoch     time.Time
 	pools     pools
-	exchanges sync.Pool // *exchange
-	buffers   sync.Pool // *[]byte of bufferSize
-	counters  counters
+	exchanges sync.Pool       // *exchange
+	buffers   sync.Pool       // *[]byte of bufferSize
 	life      context.Context // ends with Close
 	end       context.CancelFunc
 	draining  atomic.Bool
@@ -71,7 +70,6 @@ func New(config Config) *Engine {
 	e := &Engine{config: config, epoch: time.Now()}
 	e.pools.now = e.now
 	e.life, e.end = context.WithCancel(context.Background())
-	e.counters.metrics = config.Metrics
 	e.pollers = make([]poller, runtime.GOMAXPROCS(0))
 	for i := range e.pollers {
 		if err := e.pollers[i].start(&e.running); err != nil {

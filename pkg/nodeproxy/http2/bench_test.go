@@ -43,7 +43,7 @@ func newBench(tb testing.TB) *bench {
 	}
 	var set upstream.Set
 	snapshot, _ := set.Bind(route.Compile(mesh.Build(in)))
-	e := New(Config{Current: func() *upstream.Snapshot { return snapshot }, Metrics: telemetry.NewProxy(prometheus.NewRegistry())})
+	e := New(Config{Current: func() *upstream.Snapshot { return snapshot }, Metrics: telemetry.NewProxy(prometheus.NewRegistry(), telemetry.ProxyConfig{})})
 	tb.Cleanup(e.Close)
 	b := &bench{w: &work{engine: e, now: time.Now()}}
 	b.down = newConn(e, &b.toClient, b.w.now)

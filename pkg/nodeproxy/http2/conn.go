@@ -124,7 +124,8 @@ type half struct {
 	sent       int    // how much of pending was sent
 	trailer    []byte // what ends the stream after pending
 	hasTrailer bool
-	end        bool // the stream ends after pending
+	delivered  uint64 // how much of the body was sent in all
+	end        bool   // the stream ends after pending
 	localEnd   bool
 	thenReset  bool // the rest of the request is not wanted once all is sent
 	waits      bool // it is in blocked

@@ -21,7 +21,7 @@ type client struct {
 
 	snapshot *upstream.Snapshot // the one that route is of
 	route    *upstream.Route
-	counter  counter
+	counter  upstream.Counter
 }
 
 // call is a request on its way; of a client's half.
@@ -329,5 +329,5 @@ func (c *conn) finish(w *work, h *half) {
 	}
 	c.disarm(h)
 	x.policy.End(w.now, x.outcome())
-	c.client.counter.count(c, x, w.now)
+	c.count(h, w.now)
 }

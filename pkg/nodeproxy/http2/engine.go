@@ -69,7 +69,6 @@ type Engine struct {
 	buffers  buffers
 	readers  readers
 	askers   askers
-	counters counters
 	pools    sync.Map // *upstream.Endpoint → *pool
 	draining atomic.Bool
 	shards   atomic.Uint32
@@ -85,7 +84,7 @@ type Engine struct {
 // New starts an Engine.
 func New(config Config) *Engine {
 	config.fill()
-	e := &Engine{config: config, counters: counters{metrics: config.Metrics}, conns: map[*conn]struct{}{}}
+	e := &Engine{config: config, conns: map[*conn]struct{}{}}
 	e.life, e.stop = context.WithCancel(context.Background())
 	e.running.Go(e.watch)
 	return e

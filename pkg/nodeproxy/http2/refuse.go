@@ -43,9 +43,9 @@ func (c *conn) refuse(w *work, h *half, no refusal) {
 		h.thenReset = true
 	}
 	if x.grpc {
-		x.status = http.StatusOK
+		x.status, x.grpcStatus = http.StatusOK, no.reason.GRPC(no.status)
 		c.head(w, h, fields(
-			":status", "200", "content-type", "application/grpc", "grpc-status", strconv.Itoa(no.reason.GRPC(no.status)),
+			":status", "200", "content-type", "application/grpc", "grpc-status", strconv.Itoa(x.grpcStatus),
 			"grpc-message", grpcEscape("weft: "+where+": "+no.what), "weft-reason", string(no.reason),
 		), true)
 		return

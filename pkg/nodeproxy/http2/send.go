@@ -112,6 +112,7 @@ func (c *conn) transmit(w *work, h *half, data []byte, end bool) (n int) {
 		c.credit -= size
 		n += size
 	}
+	h.delivered += uint64(n)
 	c.owe(w, h, n)
 	return n
 }

@@ -47,7 +47,7 @@ func newWorld(t *testing.T, config http2.Config, endpoints ...string) *world {
 	w := &world{T: t, protocol: "h2c", http1: strings.HasPrefix(t.Name(), "TestBridge"), at: l.Addr().String(), key: upstream.Key{Listen: netip.MustParseAddrPort(l.Addr().String())}}
 	w.serve(endpoints...)
 	config.Current = w.snapshot.Load
-	config.Metrics = telemetry.NewProxy(prometheus.NewRegistry())
+	config.Metrics = telemetry.NewProxy(prometheus.NewRegistry(), telemetry.ProxyConfig{})
 	w.engine = http2.New(config)
 	var accepting sync.WaitGroup
 	accepting.Go(func() { w.accept(l) })

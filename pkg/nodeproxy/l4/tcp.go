@@ -71,7 +71,8 @@ type outgoing struct {
 
 func (o *outgoing) run(ctx context.Context, fromClient, fromServer []byte) {
 	defer o.endpoint.Release()
-	counter := o.tcp.Metrics.Connection(label(o.call.Snapshot, o.call.Route, o.cluster, o.call.address()))
+	subject := upstream.Subject{Snapshot: o.call.Snapshot, Route: o.call.Route, Cluster: o.cluster, Endpoint: o.endpoint, Protocol: "tcp"}
+	counter := o.tcp.Metrics.Connection(subject.Call(o.call.address()))
 	defer counter.Close()
 	r := relay{
 		client: o.call.Client, server: o.conn, fromClient: fromClient, fromServer: fromServer,
@@ -84,19 +85,6 @@ func (o *outgoing) run(ctx context.Context, fromClient, fromServer []byte) {
 func (o *outgoing) drop() {
 	o.endpoint.Release()
 	_ = o.conn.Close()
-}
-
-// label says between whom a connection runs. cluster is nil where none serves it.
-func label(s *upstream.Snapshot, r *upstream.Route, cluster *upstream.Cluster, client netip.Addr) telemetry.Call {
-	source := s.Source(client)
-	call := telemetry.Call{
-		SourceWorkload: source.Name, SourceNamespace: source.Namespace,
-		Service: r.Port.Service.Name, Namespace: r.Port.Service.Namespace,
-	}
-	if cluster != nil {
-		call.Backend = cluster.Service.Name
-	}
-	return call
 }
 
 // connect finds an endpoint that accepts a connection, trying others where one

@@ -46,7 +46,7 @@ type session struct {
 	client   netip.AddrPort
 	conn     *net.UDPConn
 	endpoint *upstream.Endpoint
-	counter  *telemetry.Session
+	counter  *telemetry.Connection
 	element  *list.Element // nil once the session has left
 	used     time.Time
 }
@@ -84,7 +84,7 @@ func (u *UDP) send(s *session, datagram []byte) {
 		u.broken(s, err)
 		return
 	}
-	s.counter.Received()
+	s.counter.Received(1)
 }
 
 // session returns the session of a client, a new one where it has none or its
@@ -135,7 +135,8 @@ func (u *UDP) begin(client netip.AddrPort) (*session, upstream.Reason, error) {
 		endpoint.Release()
 		return nil, upstream.ConnectFailed, err
 	}
-	counter := u.Metrics.Session(label(snapshot, route, cluster, caller.Address))
+	subject := upstream.Subject{Snapshot: snapshot, Route: route, Cluster: cluster, Endpoint: endpoint, Protocol: "udp"}
+	counter := u.Metrics.Connection(subject.Call(caller.Address))
 	return &session{client: client, conn: conn, endpoint: endpoint, counter: counter}, "", nil
 }
 
@@ -151,7 +152,7 @@ func (u *UDP) reply(s *session) {
 		case err == nil:
 			u.touch(s)
 			if _, err := u.Conn.WriteToUDPAddrPort((*buffer)[:n], s.client); err == nil {
-				s.counter.Sent()
+				s.counter.Sent(1)
 			}
 		case !(errors.As(err, &network) && network.Timeout()):
 			u.broken(s, err)

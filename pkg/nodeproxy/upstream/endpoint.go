@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/weft-mesh/weft/pkg/mesh"
 	"github.com/weft-mesh/weft/pkg/policy"
 )
 
@@ -29,6 +30,7 @@ type Endpoint struct {
 	gone     atomic.Bool
 	health   policy.Health
 	connect  atomic.Int64 // how long an attempt to connect may take, in nanoseconds; 0 says nothing
+	workload atomic.Pointer[mesh.Workload]
 }
 
 func newEndpoint(address netip.AddrPort, epoch time.Time) *Endpoint {
@@ -45,6 +47,10 @@ func (e *Endpoint) Load() int64 { return e.load.Load() }
 // Gone is true once no Table names the endpoint: what was in flight goes on,
 // but nothing should be kept for later.
 func (e *Endpoint) Gone() bool { return e.gone.Load() }
+
+// Workload is the live pod that holds the address by the latest Table; nil for
+// nobody known.
+func (e *Endpoint) Workload() *mesh.Workload { return e.workload.Load() }
 
 // connected forgets the failures.
 func (e *Endpoint) connected() {

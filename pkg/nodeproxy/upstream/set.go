@@ -123,6 +123,7 @@ func (b *binder) cluster(r *Route, from *route.Cluster) *Cluster {
 	c := &Cluster{Service: from.Service, port: p.Number, affinity: p.Affinity, endpoints: make([]*Endpoint, len(from.Endpoints)), policies: r.Policies}
 	for i := range from.Endpoints {
 		c.endpoints[i] = b.endpoint(from.Endpoints[i].Address)
+		c.endpoints[i].workload.Store(from.Endpoints[i].Workload)
 		b.limitConnect(c.endpoints[i], p.Policy)
 	}
 	if len(from.Guards) == 0 {

@@ -17,6 +17,8 @@ type Try struct {
 	client  netip.Addr
 	unit    Unit
 	began   int64 // when Next returned last, since the Set's epoch
+	begun   int64 // when it returned first
+	first   int64 // how long after that the answer began; 0 before it
 	tried   [mostTries]*Endpoint
 	count   int
 }
@@ -60,8 +62,22 @@ func (t *Try) Again() *Endpoint {
 // answered.
 func (t *Try) Answered() {
 	if t.count > 0 && t.unit == Requests {
-		t.answered(t.now())
+		now := t.now()
+		t.first = max(now-t.begun, 1)
+		t.answered(now)
 	}
+}
+
+// FirstByte is how long the answer took to begin, from when the first endpoint
+// was chosen; 0 where none began.
+func (t *Try) FirstByte() time.Duration { return time.Duration(t.first) }
+
+// Last is the endpoint that Next returned last, nil for none.
+func (t *Try) Last() *Endpoint {
+	if t.count == 0 {
+		return nil
+	}
+	return t.tried[t.count-1]
 }
 
 // now is the time since the Set's epoch, without the jumps of the wall clock.
@@ -85,6 +101,9 @@ func (t *Try) next(now int64) *Endpoint {
 		e.latency.begin(now)
 	}
 	t.began = now
+	if t.count == 0 {
+		t.begun = now
+	}
 	t.tried[t.count] = e
 	t.count++
 	return e

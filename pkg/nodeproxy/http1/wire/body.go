@@ -32,6 +32,7 @@ type Body struct {
 	excess   int64  // bytes of extensions that are still tolerated
 	trailers int    // bytes of trailers so far
 	fields   int    // trailer fields so far
+	passed   uint64 // bytes that went on as they were
 	scratch  [24]byte
 }
 
@@ -93,6 +94,16 @@ func (b *Body) End() error {
 // behind those that are there: at most maxChunkLine are ever left over.
 // Nothing is taken after the body's end.
 func (b *Body) Scan(in []byte) (Step, error) {
+	step, err := b.scan(in)
+	b.passed += uint64(step.Pass)
+	return step, err
+}
+
+// Passed is how many bytes went on as they were so far: of a chunked body, its
+// framing among them.
+func (b *Body) Passed() uint64 { return b.passed }
+
+func (b *Body) scan(in []byte) (Step, error) {
 	switch b.kind {
 	case closedBody:
 		return Step{Pass: len(in)}, nil
