@@ -81,7 +81,7 @@ func TestLinksLeadSomewhere(t *testing.T) {
 func hasHeading(text, fragment string) bool {
 	for line := range strings.Lines(text) {
 		title := strings.TrimSpace(strings.TrimLeft(line, "#"))
-		if strings.HasPrefix(line, "#") && strings.ReplaceAll(strings.ToLower(title), " ", "-") == fragment {
+		if strings.HasPrefix(line, "#") && strings.NewReplacer(" ", "-", "/", "").Replace(strings.ToLower(title)) == fragment {
 			return true
 		}
 	}
