@@ -2,6 +2,7 @@ package manifests_test
 
 import (
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -124,14 +125,14 @@ func reads() []right {
 func nobodys() []right {
 	return []right{
 		"get /secrets *", "list /secrets *", "get /secrets weft", "get /secrets kube-system", "watch /secrets weft",
-		"create /pods weft", "create /pods.exec *", "get /pods.exec *", "create /pods.portforward *", "get /nodes *", "patch /nodes *", "get /nodes.proxy *",
+		"create /pods weft", "create /pods.exec *", "get /pods.exec *", "create /pods.portforward *", "patch /nodes *", "get /nodes.proxy *",
 		"create /serviceaccounts.token *", "create /serviceaccounts.token weft", "impersonate /users *", "impersonate /serviceaccounts *",
 		"escalate rbac.authorization.k8s.io/clusterroles *", "bind rbac.authorization.k8s.io/clusterroles *", "create rbac.authorization.k8s.io/rolebindings weft",
 		"update /services *", "create /services shop", "delete /services kube-system", "create discovery.k8s.io/endpointslices shop",
 		"update split.smi-spec.io/trafficsplits *", "delete /namespaces *", "patch /namespaces *", "* */* *",
-		"get /configmaps *", "create /configmaps *", "create /configmaps weft", "list /configmaps kube-system", "delete /configmaps kube-system/coredns",
+		"get /configmaps *", "create /configmaps *", "list /configmaps kube-system", "delete /configmaps kube-system/coredns",
 		"get /configmaps kube-system/kubeadm-config", "update /configmaps kube-system/extension-apiserver-authentication",
-		"list apps/deployments *", "patch apps/deployments *", "patch apps/deployments kube-system/metrics-server", "update apps/deployments kube-system/coredns",
+		"patch apps/deployments *", "patch apps/deployments kube-system/metrics-server", "update apps/deployments kube-system/coredns",
 		"patch apps/daemonsets kube-system/kube-proxy", "patch apps/daemonsets weft/weft-node", "delete /events *", "list /events *",
 	}
 }
@@ -145,6 +146,13 @@ func controllers() []right {
 		"patch apps/deployments kube-system/coredns", "patch apps/deployments kube-system/rke2-coredns-rke2-coredns",
 		"patch apps/daemonsets kube-system/coredns", "patch apps/daemonsets kube-system/node-local-dns",
 	}
+	for _, kind := range []string{"/nodes", "apps/deployments", "apps/replicasets", "batch/jobs"} {
+		all = append(all, right("get "+kind+" *"), right("list "+kind+" *"))
+	}
+	all = append(all,
+		"get /namespaces *", "create /configmaps weft", "get /configmaps weft/weft-metrics-api", "update /configmaps weft/weft-metrics-api",
+		"create /secrets weft", "get /secrets weft/weft-metrics-api", "patch apiregistration.k8s.io/apiservices */v1alpha1.metrics.smi-spec.io",
+		"get /configmaps kube-system/extension-apiserver-authentication")
 	for _, verb := range []string{"create", "update", "delete"} {
 		all = append(all, right(verb+" /services weft"), right(verb+" discovery.k8s.io/endpointslices weft"))
 	}
@@ -157,7 +165,9 @@ func controllers() []right {
 // rightsAreWhatIsNeeded asks the API server what each service account may do.
 func rightsAreWhatIsNeeded(t *testing.T, api *testenv.APIServer) {
 	for name, table := range map[string]struct{ may, mayNot []right }{
-		"weft-node":       {may: reads(), mayNot: append(nobodys(), controllers()...)},
+		"weft-node": {may: append(reads(), "get /configmaps weft/weft-metrics-api"), mayNot: append(nobodys(), slices.DeleteFunc(controllers(), func(r right) bool {
+			return r == "get /configmaps weft/weft-metrics-api"
+		})...)},
 		"weft-controller": {may: append(reads(), controllers()...), mayNot: append(nobodys(), "update coordination.k8s.io/leases weft/other", "update coordination.k8s.io/leases kube-system")},
 	} {
 		user, groups := account(name)

@@ -36,6 +36,7 @@ func kinds() map[string]func() metav1.Object {
 		"rbac.authorization.k8s.io/v1/ClusterRoleBinding": func() metav1.Object { return &rbacv1.ClusterRoleBinding{} },
 		// Only their metadata: the API server knows their schema.
 		"apiextensions.k8s.io/v1/CustomResourceDefinition": func() metav1.Object { return &metav1.PartialObjectMetadata{} },
+		"apiregistration.k8s.io/v1/APIService":             func() metav1.Object { return &metav1.PartialObjectMetadata{} },
 		"split.smi-spec.io/v1alpha4/TrafficSplit":          func() metav1.Object { return &metav1.PartialObjectMetadata{} },
 	}
 }

@@ -1,6 +1,7 @@
 package manifests_test
 
 import (
+	"github.com/google/go-cmp/cmp"
 	"slices"
 	"testing"
 	"time"
@@ -51,8 +52,11 @@ func TestEveryContainerHasLimits(t *testing.T) {
 func TestEveryPodIsProbedAndScraped(t *testing.T) {
 	for name, pod := range templates(t) {
 		c := pod.Spec.Containers[0]
-		if len(c.Ports) != 1 || c.Ports[0].Name != "metrics" || c.Ports[0].ContainerPort != 15020 {
-			t.Errorf("%s: ports %v", name, c.Ports)
+		more := map[string]corev1.ContainerPort{
+			"weft-node": {Name: "traffic", ContainerPort: 15021}, "weft-controller": {Name: "metrics-api", ContainerPort: 15443},
+		}
+		if diff := cmp.Diff([]corev1.ContainerPort{{Name: "metrics", ContainerPort: 15020}, more[name]}, c.Ports); diff != "" {
+			t.Errorf("%s: ports %s", name, diff)
 		}
 		for path, probe := range map[string]*corev1.Probe{"/readyz": c.ReadinessProbe, "/livez": c.LivenessProbe} {
 			if probe.HTTPGet.Path != path || probe.HTTPGet.Port.String() != "metrics" {

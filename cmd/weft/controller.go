@@ -52,12 +52,17 @@ type controllerCommand struct {
 	Metrics          struct {
 		Address string `description:"Where /livez, /readyz, /metrics and /api/problems are served to the cluster."`
 	}
+	MetricsAPI struct {
+		Address string `description:"Where metrics.smi-spec.io is served to the API server; empty is nowhere."`
+		Port    uint16 `description:"The port of --traffic.address on which the node proxies are asked."`
+	}
 	Log logConfig
 }
 
 func newControllerCommand() *controllerCommand {
 	c := &controllerCommand{Namespace: "weft", Domain: "mesh", Log: defaultLog("json")}
 	c.Metrics.Address = ":15020"
+	c.MetricsAPI.Address, c.MetricsAPI.Port = ":15443", 15021
 	return c
 }
 
@@ -89,6 +94,7 @@ func (c *controllerCommand) Run(ctx context.Context, _ io.Writer) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return server.Run(ctx) })
 	group.Go(func() error { return k.run(ctx) })
+	group.Go(func() error { return c.serveMetricsAPI(ctx, clients, log) })
 	return group.Wait()
 }
 
@@ -98,6 +104,7 @@ func (c *controllerCommand) check() error {
 		checkNamespace(c.Namespace), checkDomains("domain", c.Domain), checkDomains("aliases", c.Aliases...),
 		checkNamespaces("watchNamespaces", c.WatchNamespaces...), checkNamespaces("ignoreNamespaces", c.IgnoreNamespaces...),
 		checkClusterDomain(c.ClusterDomain), checkAddress("metrics.address", c.Metrics.Address),
+		checkOptional("metricsAPI.address", c.MetricsAPI.Address),
 	)
 }
 

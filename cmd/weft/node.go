@@ -3,10 +3,12 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"io"
 	"time"
 
 	"github.com/weft-mesh/weft/pkg/kube"
+	"github.com/weft-mesh/weft/pkg/metricsapi"
 	"github.com/weft-mesh/weft/pkg/node"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/limits"
 	"github.com/weft-mesh/weft/pkg/telemetry"
@@ -21,6 +23,9 @@ type nodeCommand struct {
 		Address string `description:"Where /livez, /readyz and /metrics are served to the cluster."`
 		Series  int    `description:"How many label sets of calls are told apart; what is over it is counted as other."`
 	}
+	Traffic struct {
+		Address string `description:"Where the controller asks, with its certificate, who called whom; empty is nowhere. Nobody else is answered."`
+	}
 	Drain struct {
 		Delay   time.Duration `description:"How long the proxy serves on as unready once it is told to stop, so that no new connection comes."`
 		Timeout time.Duration `description:"How long what is in flight then may take."`
@@ -33,6 +38,7 @@ func newNodeCommand() runner {
 	c := &nodeCommand{Namespace: "weft", Limits: limits.Default(), Log: defaultLog("json")}
 	c.Admin.Address = "127.0.0.1:15000"
 	c.Metrics.Address, c.Metrics.Series = ":15020", telemetry.DefaultSeries
+	c.Traffic.Address = ":15021"
 	c.Drain.Delay, c.Drain.Timeout = 5*time.Second, 30*time.Second
 	return c
 }
@@ -54,6 +60,9 @@ func (c *nodeCommand) Run(ctx context.Context, _ io.Writer) error {
 	n, err := node.New(node.Config{
 		Source: cluster, Stale: func() map[string]time.Duration { return staleness(cluster.Status()) },
 		AdminAddress: c.Admin.Address, MetricsAddress: c.Metrics.Address, Series: c.Metrics.Series,
+		TrafficAddress: c.Traffic.Address, TrafficClients: func(ctx context.Context) (*x509.CertPool, error) {
+			return metricsapi.Clients(ctx, api.typed, c.Namespace)
+		},
 		DrainDelay: c.Drain.Delay, DrainTimeout: c.Drain.Timeout, Limits: c.Limits, Log: log,
 	})
 	if err != nil {
@@ -66,7 +75,7 @@ func (c *nodeCommand) Run(ctx context.Context, _ io.Writer) error {
 func (c *nodeCommand) check() error {
 	return cmp.Or(
 		checkNamespace(c.Namespace), checkAddress("admin.address", c.Admin.Address), checkAddress("metrics.address", c.Metrics.Address),
-		checkPositive("metrics.series", c.Metrics.Series),
+		checkPositive("metrics.series", c.Metrics.Series), checkOptional("traffic.address", c.Traffic.Address),
 		checkDuration("drain.delay", c.Drain.Delay, 0), checkDuration("drain.timeout", c.Drain.Timeout, time.Millisecond),
 		checkLimits(c.Limits),
 	)

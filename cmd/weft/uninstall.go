@@ -36,7 +36,8 @@ type uninstallCommand struct {
 func newUninstall() runner { return &uninstallCommand{Namespace: "weft", Timeout: 2 * time.Minute} }
 
 // Run removes Weft in the order in which nothing writes anything back: the
-// controller, the DNS patch, what the controller wrote, what was installed.
+// metrics API, which must not stand without its server, the controller, the DNS
+// patch, what the controller wrote, what was installed.
 func (c *uninstallCommand) Run(ctx context.Context, out io.Writer) error {
 	if err := cmp.Or(checkNamespace(c.Namespace), checkDuration("timeout", c.Timeout, time.Second)); err != nil {
 		return err
@@ -58,6 +59,7 @@ func (c *uninstallCommand) Run(ctx context.Context, out io.Writer) error {
 		does string
 		run  func(context.Context) error
 	}{
+		{"the metrics API", remover.metricsAPI},
 		{"the controller", remover.controller},
 		{"the DNS patch", cluster.New(cluster.Config{Client: k.typed}).Remove},
 		{"shadow Services and mesh names", func(ctx context.Context) error { return shadow.RemoveAll(ctx, k.typed, c.Namespace) }},
@@ -122,6 +124,19 @@ func (r *remover) own(ctx context.Context) error {
 		return fmt.Errorf("looking for Weft's namespace: %w", err)
 	case len(names) > 0:
 		return usageError("--namespace=%s: there is no such namespace, Weft is in %s; nothing was removed", r.namespace, strings.Join(names, ", "))
+	}
+	return nil
+}
+
+// metricsAPI deletes the APIServices: one that nobody serves keeps namespaces
+// from being deleted.
+func (r *remover) metricsAPI(ctx context.Context) error {
+	for _, o := range r.objects {
+		if o.GetKind() == "APIService" {
+			if err := r.delete(ctx, o); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

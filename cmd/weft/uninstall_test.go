@@ -29,6 +29,7 @@ func left(t *testing.T, k *clients) []string {
 	for _, r := range []schema.GroupVersionResource{
 		{Version: "v1", Resource: "namespaces"},
 		{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"},
+		{Group: "apiregistration.k8s.io", Version: "v1", Resource: "apiservices"},
 		{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterroles"},
 		{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterrolebindings"},
 		{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "roles"},
@@ -123,7 +124,7 @@ func TestUninstallLeavesTheClusterAsItWas(t *testing.T) {
 	}
 	said := uninstall(t, k, kubeconfig)
 	eventually(t, "the cluster as before", func() bool { return cmp.Equal(before, left(t, k)) })
-	if strings.Contains(said, "kept") || strings.Count(said, "✓ removed") != 4 {
+	if strings.Contains(said, "kept") || strings.Count(said, "✓ removed") != 5 {
 		t.Errorf("it says\n%s", said)
 	}
 }

@@ -63,6 +63,14 @@ func checkLimits(l limits.Limits) error {
 	return nil
 }
 
+// checkOptional takes an address, or nothing.
+func checkOptional(flag, value string) error {
+	if value == "" {
+		return nil
+	}
+	return checkAddress(flag, value)
+}
+
 // checkDuration takes what is not less than a least value.
 func checkDuration(flag string, value, least time.Duration) error {
 	if value < least {

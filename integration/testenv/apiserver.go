@@ -167,6 +167,9 @@ func (a *APIServer) check(err error) {
 	}
 }
 
+// frontProxy is the name by which the API server calls the servers of aggregated APIs.
+const frontProxy = "front-proxy-client"
+
 // ready tells whether the API server is ready and has made the objects that
 // it makes by itself; the Service "kubernetes" is the last of them.
 func (a *APIServer) ready(client *http.Client) bool {
@@ -200,7 +203,15 @@ func (a *APIServer) writeFiles() error {
 	if err != nil {
 		return err
 	}
-	files := map[string][]byte{"ca.crt": a.authority.pem(), "server.crt": server.certificate, "server.key": server.key, "tokens.key": tokens}
+	front, err := newAuthority()
+	if err != nil {
+		return err
+	}
+	proxy, err := front.client(frontProxy, nil)
+	if err != nil {
+		return err
+	}
+	files := map[string][]byte{"front-ca.crt": front.pem(), "front.crt": proxy.certificate, "front.key": proxy.key, "ca.crt": a.authority.pem(), "server.crt": server.certificate, "server.key": server.key, "tokens.key": tokens}
 	for name, content := range files {
 		if err := os.WriteFile(a.file(name), content, 0o600); err != nil {
 			return err
@@ -221,6 +232,10 @@ func (a *APIServer) arguments(port int) []string {
 		"--service-account-issuer=https://kubernetes.default.svc",
 		"--service-account-key-file=" + a.file("tokens.key"), "--service-account-signing-key-file=" + a.file("tokens.key"),
 		"--service-cluster-ip-range=10.96.0.0/16,fd00:10:96::/112",
+		"--requestheader-client-ca-file=" + a.file("front-ca.crt"), "--requestheader-allowed-names=" + frontProxy,
+		"--requestheader-username-headers=X-Remote-User", "--requestheader-group-headers=X-Remote-Group",
+		"--requestheader-extra-headers-prefix=X-Remote-Extra-",
+		"--proxy-client-cert-file=" + a.file("front.crt"), "--proxy-client-key-file=" + a.file("front.key"),
 		"--authorization-mode=RBAC", "--disable-admission-plugins=ServiceAccount",
 		"--allow-privileged=true",
 	}

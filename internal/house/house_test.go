@@ -39,9 +39,11 @@ var imports = map[string][]string{
 	// The embedded DNS server answers from a Mesh.
 	"pkg/dns": {"./pkg/mesh", "github.com/miekg/dns", "golang.org/x/sync"},
 	// The admin API shows snapshots, and what the data plane made of them.
-	"pkg/admin": {"./pkg/control", "./pkg/mesh", "./pkg/nodeproxy/upstream", "github.com/prometheus/client_golang"},
+	"pkg/admin": {"./pkg/control", "./pkg/mesh", "./pkg/nodeproxy/upstream", "./pkg/telemetry", "github.com/prometheus/client_golang"},
 	// The way to the proxies is the API server's; what they say is others' matter.
 	"pkg/reach": {"k8s.io/client-go", "k8s.io/api", "k8s.io/apimachinery", "golang.org/x/sync"},
+	// The metrics API asks node proxies and reads objects; it is an edge to Kubernetes as pkg/kube is.
+	"pkg/metricsapi": {"./internal/pki", "./pkg/telemetry", "k8s.io/client-go", "k8s.io/api", "k8s.io/apimachinery", "github.com/rs/zerolog"},
 	// The node, local mode and the demo wire a whole mesh in one process.
 	"pkg/node":  {"*"},
 	"pkg/local": {"*"},
@@ -65,7 +67,9 @@ var imports = map[string][]string{
 	"internal/console": {"sigs.k8s.io/yaml"},
 	// Tests of any package ask for addresses.
 	"internal/freeport": {},
-	"internal/house":    {},
+	// Certificates are the standard library's.
+	"internal/pki":   {},
+	"internal/house": {},
 	// The image is made of bytes.
 	"internal/image":       {},
 	"internal/image/build": {"./internal/image"},

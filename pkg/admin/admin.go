@@ -9,6 +9,7 @@
 //	/api/services/{namespace}/{name}
 //	               all that is known of one Service, as JSON (a Service)
 //	/api/explain   what would become of a call, as JSON (an Explained)
+//	/api/traffic   who called whom lately (telemetry.Traffic), ?t= up to 1m, default 30s
 //
 // The node, the controller and local mode serve the same Handler, each with the
 // functions it has. The API only reads.
@@ -26,6 +27,7 @@ import (
 	"github.com/weft-mesh/weft/pkg/control"
 	"github.com/weft-mesh/weft/pkg/mesh"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
+	"github.com/weft-mesh/weft/pkg/telemetry"
 )
 
 // Config of a Handler. A nil function or Gatherer leaves its path out; without
@@ -45,6 +47,8 @@ type Config struct {
 	// Explain is what the proxy would do with a call; with Latest, it is what
 	// /api/explain shows.
 	Explain func(upstream.Question) (upstream.Explanation, bool)
+	// Traffic is what /api/traffic shows: what was carried within a window.
+	Traffic func(window time.Duration) telemetry.Traffic
 }
 
 // Part is something that must be ready before the whole is.
@@ -84,11 +88,28 @@ func Handler(config Config) http.Handler {
 	if config.Explain != nil {
 		mux.Handle("GET /api/explain", explain{config.Latest, config.Explain})
 	}
+	if config.Traffic != nil {
+		mux.Handle("GET /api/traffic", traffic(config.Traffic))
+	}
 	return mux
 }
 
 // noTable is the answer before the first Snapshot.
 const noTable = "there is no table yet"
+
+func traffic(of func(time.Duration) telemetry.Traffic) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		window := 30 * time.Second
+		if t := r.URL.Query().Get("t"); t != "" {
+			var err error
+			if window, err = time.ParseDuration(t); err != nil || window <= 0 {
+				http.Error(w, "t="+t+": takes a duration such as 30s, up to "+telemetry.LongestWindow.String(), http.StatusBadRequest)
+				return
+			}
+		}
+		writeJSON(w, of(window))
+	}
+}
 
 func ready(parts []Part) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {

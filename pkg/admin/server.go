@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -21,6 +22,7 @@ const (
 // Server serves a Handler on one address. Make it with Listen.
 type Server struct {
 	listener net.Listener
+	secure   net.Listener // the listener with TLS; nil without
 	http     *http.Server
 }
 
@@ -36,6 +38,15 @@ func Listen(address string, handler http.Handler) (*Server, error) {
 	}}, nil
 }
 
+// ListenTLS is Listen with TLS.
+func ListenTLS(address string, handler http.Handler, config *tls.Config) (*Server, error) {
+	s, err := Listen(address, handler)
+	if err == nil {
+		s.secure = tls.NewListener(s.listener, config)
+	}
+	return s, err
+}
+
 // Addr is where the Server listens.
 func (s *Server) Addr() netip.AddrPort {
 	address := s.listener.Addr().(*net.TCPAddr).AddrPort()
@@ -49,7 +60,11 @@ func (s *Server) Close() error { return s.listener.Close() }
 // flight. It returns an error only where the socket failed.
 func (s *Server) Run(ctx context.Context) error {
 	ended := make(chan error, 1)
-	go func() { ended <- s.http.Serve(s.listener) }()
+	listener := s.listener
+	if s.secure != nil {
+		listener = s.secure
+	}
+	go func() { ended <- s.http.Serve(listener) }()
 	select {
 	case err := <-ended:
 		return fmt.Errorf("admin: %w", err)

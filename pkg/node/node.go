@@ -6,6 +6,8 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net/netip"
 	"slices"
@@ -15,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/rs/zerolog"
+	"github.com/weft-mesh/weft/internal/pki"
 	"github.com/weft-mesh/weft/pkg/admin"
 	"github.com/weft-mesh/weft/pkg/control"
 	"github.com/weft-mesh/weft/pkg/mesh"
@@ -45,6 +48,10 @@ type Config struct {
 	// AdminAddress serves the whole admin API (default a free port of
 	// 127.0.0.1), MetricsAddress probes and metrics only (default none).
 	AdminAddress, MetricsAddress string
+	// TrafficAddress serves /api/traffic to those who have a certificate of
+	// TrafficClients (default none), which are read again after a minute.
+	TrafficAddress string
+	TrafficClients func(context.Context) (*x509.CertPool, error)
 	// Series bounds the label sets of the calls' metrics; see telemetry.ProxyConfig.
 	Series int
 	// DrainDelay is how long the Node takes new connections as unready once it is
@@ -60,6 +67,7 @@ type Node struct {
 	config   Config
 	loop     *control.Loop
 	proxy    *nodeproxy.Proxy
+	counts   *telemetry.Proxy
 	admin    *admin.Server
 	servers  []func(context.Context) error
 	latest   atomic.Pointer[control.Snapshot]
@@ -82,17 +90,17 @@ func New(config Config) (*Node, error) {
 	if err := telemetry.RegisterPipeline(metrics, n.pipeline); err != nil {
 		return nil, err
 	}
+	n.counts = telemetry.NewProxy(metrics, telemetry.ProxyConfig{Series: config.Series, Live: n.living})
+	n.servers = append(n.servers, n.counts.Run)
 	if err := n.listen(metrics); err != nil {
 		return nil, err
 	}
 	n.loop = control.New(control.Config{
 		Sources: []control.Source{config.Source}, Frontends: config.Frontends, Publish: n.publish,
 	})
-	counts := telemetry.NewProxy(metrics, telemetry.ProxyConfig{Series: config.Series, Live: n.living})
-	n.servers = append(n.servers, counts.Run)
 	// Last, for from now on only Run can end what it starts.
 	n.proxy = nodeproxy.New(nodeproxy.Config{
-		Log: config.Log, Metrics: counts, DrainDelay: config.DrainDelay, Limits: config.Limits,
+		Log: config.Log, Metrics: n.counts, DrainDelay: config.DrainDelay, Limits: config.Limits,
 	})
 	return n, nil
 }
@@ -103,19 +111,56 @@ func (n *Node) listen(metrics prometheus.Gatherer) (err error) {
 	inside := outside
 	inside.Latest, inside.Problems, inside.States = n.Latest, n.Problems, n.states
 	inside.Explain = n.explain
+	inside.Traffic = n.counts.Traffic
 	if n.admin, err = admin.Listen(n.config.AdminAddress, admin.Handler(inside)); err != nil {
 		return err
 	}
-	n.servers = append(n.servers, n.admin.Run)
-	if n.config.MetricsAddress == "" {
-		return nil
+	open := []*admin.Server{n.admin}
+	for _, more := range []struct {
+		address string
+		listen  func(string) (*admin.Server, error)
+	}{
+		{n.config.MetricsAddress, func(at string) (*admin.Server, error) { return admin.Listen(at, admin.Handler(outside)) }},
+		{n.config.TrafficAddress, n.listenTraffic},
+	} {
+		if more.address == "" {
+			continue
+		}
+		server, err := more.listen(more.address)
+		if err != nil {
+			for _, s := range open {
+				_ = s.Close()
+			}
+			return err
+		}
+		open = append(open, server)
 	}
-	server, err := admin.Listen(n.config.MetricsAddress, admin.Handler(outside))
-	if err != nil {
-		return errors.Join(err, n.admin.Close())
+	for _, s := range open {
+		n.servers = append(n.servers, s.Run)
 	}
-	n.servers = append(n.servers, server.Run)
 	return nil
+}
+
+// listenTraffic opens the socket on which the controller asks who called whom.
+// Nobody else is told: who asks must have a certificate that the controller's
+// authority has signed. That of the Node is worth nothing to anybody.
+func (n *Node) listenTraffic(address string) (*admin.Server, error) {
+	own, err := pki.SelfSigned("weft-node")
+	if err != nil {
+		return nil, err
+	}
+	clients := pki.Cache[*x509.CertPool]{Read: n.config.TrafficClients}
+	base := &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{*own}, ClientAuth: tls.RequireAndVerifyClientCert}
+	base.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		pool, err := clients.Load(hello.Context())
+		if err != nil {
+			return nil, err
+		}
+		config := base.Clone()
+		config.ClientCAs = pool
+		return config, nil
+	}
+	return admin.ListenTLS(address, admin.Handler(admin.Config{Traffic: n.counts.Traffic}), base)
 }
 
 // AdminAddr is where the admin API listens.
