@@ -140,11 +140,11 @@ func (e *Engine) Reset() {
 // Close ends the engine. Every connection must have been closed.
 func (e *Engine) Close() {
 	e.end()
+	e.pools.close()
 	for i := range e.pollers {
 		e.pollers[i].stop()
 	}
 	e.running.Wait()
-	e.pools.close()
 }
 
 // bufferSize is what bodies are moved with.

@@ -20,7 +20,7 @@ func (p *poller) stop() {}
 
 // add begins to watch a socket, until it is closed.
 func (p *poller) add(s *sock) error {
-	s.canRead, s.canWrite = true, true
+	s.canRead, s.canWrite, s.running = true, true, p.running
 	d := s.descriptor
 	p.running.Go(func() {
 		_ = d.raw.Read(func(fd uintptr) bool {

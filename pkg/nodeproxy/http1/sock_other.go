@@ -4,6 +4,7 @@ package http1
 
 import (
 	"net"
+	"sync"
 	"syscall"
 )
 
@@ -16,6 +17,8 @@ type descriptor struct {
 	tcp *net.TCPConn
 	raw syscall.RawConn
 	fd  int
+	// running knows the goroutine that closes it; nil until it is watched.
+	running *sync.WaitGroup
 }
 
 // take takes a connection over.
@@ -27,7 +30,16 @@ func (d *descriptor) take(tcp *net.TCPConn) (err error) {
 	return d.raw.Control(func(fd uintptr) { d.fd = int(fd) })
 }
 
-func (d *descriptor) close()      { _ = d.tcp.Close() }
+// close closes the socket. Closing waits for the poller's callbacks, from one of
+// which close may be called.
+func (d *descriptor) close() {
+	if d.running == nil {
+		_ = d.tcp.Close()
+		return
+	}
+	d.running.Go(func() { _ = d.tcp.Close() })
+}
+
 func (d *descriptor) closeWrite() { _ = d.tcp.CloseWrite() }
 func (d *descriptor) abort()      { _ = d.tcp.SetLinger(0) }
 
