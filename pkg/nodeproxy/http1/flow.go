@@ -10,16 +10,17 @@ import (
 // flow is bytes on their way from one connection to another. What the sink does
 // not take stays here, and the source is not read meanwhile.
 type flow struct {
-	out  []byte  // goes first: heads, and small pieces that were gathered
-	sent int     // of out
-	pass []byte  // goes then: a part of buf
-	put  []byte  // and then this
-	buf  []byte  // buf[r:w] was read and is not used yet
-	r, w int     // in buf
-	lent *[]byte // the engine's, where buf is one
-	over bool    // the source has ended
-	shut bool    // and the sink was told
-	// since is when bytes moved last.
+	out   []byte  // goes first: heads, and small pieces that were gathered
+	sent  int     // of out
+	pass  []byte  // goes then: a part of buf
+	put   []byte  // and then this
+	buf   []byte  // buf[r:w] was read and is not used yet
+	r, w  int     // in buf
+	lent  *[]byte // the engine's, where buf is one
+	over  bool    // the source has ended
+	shut  bool    // and the sink was told
+	stuck bool    // the sink takes no more
+	// since is when bytes moved last, or when the sink began to take no more.
 	since time.Duration
 }
 
@@ -31,6 +32,9 @@ func (f *flow) flush(to *sock, now time.Duration) (done bool, err error) {
 	for f.waits() {
 		n, err := to.send(f.out[f.sent:], f.pass)
 		if err == errWouldBlock {
+			if !f.stuck {
+				f.stuck, f.since = true, now
+			}
 			return false, nil
 		}
 		if err != nil {
@@ -47,6 +51,7 @@ func (f *flow) flush(to *sock, now time.Duration) (done bool, err error) {
 			}
 		}
 	}
+	f.stuck = false
 	return true, nil
 }
 
