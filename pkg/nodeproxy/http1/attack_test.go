@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/weft-mesh/weft/pkg/nodeproxy/http1"
 )
@@ -128,6 +129,24 @@ func TestALongFirstReadIsKept(t *testing.T) {
 	w.engine.Serve(http1.Conn{TCPConn: far, First: []byte(head), At: w.key, Ended: w.open.Done})
 	got, err := io.ReadAll(near)
 	if err != nil || !strings.Contains(string(got), "GET /long ") {
+		t.Errorf("got %.200q, %v", got, err)
+	}
+}
+
+// A body that comes a while after a head that was read before the hand-over is
+// waited for, however long the engine has run.
+func TestABodyAfterAFirstReadIsWaitedFor(t *testing.T) {
+	const limit = time.Second
+	w := newWorld(t, http1.Config{ProgressTimeout: limit}, newOrigin(t, mirror).at)
+	<-time.After(limit + limit/2)
+	near, far := tcpPair(t)
+	head := "POST /late HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 3\r\n\r\n"
+	w.open.Add(1)
+	w.engine.Serve(http1.Conn{TCPConn: far, First: []byte(head), At: w.key, Ended: w.open.Done})
+	<-time.After(limit / 4)
+	_, _ = io.WriteString(near, "abc")
+	got, err := io.ReadAll(near)
+	if err != nil || !strings.Contains(string(got), "POST /late ") {
 		t.Errorf("got %.200q, %v", got, err)
 	}
 }

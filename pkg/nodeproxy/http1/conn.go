@@ -218,7 +218,7 @@ func (c *conn) read() bool {
 		x = c.engine.exchange()
 		c.x = x
 		c.engine.adopt(x, c.first)
-		c.first = nil
+		c.first, x.up.since = nil, c.now
 	}
 	for {
 		if !c.drink(x) {
