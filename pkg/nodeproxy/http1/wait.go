@@ -92,8 +92,12 @@ func (c *conn) expire() {
 			c.gone(x)
 			return
 		}
-		// The answer may have come, unheard as yet.
-		x.looks, x.left = x.looks+1, c.now
+		// The answer may have come, unheard as yet. A look that is late itself
+		// does not count: the process, not the client, was slow.
+		if c.now < x.left+grace+grace/2 {
+			x.looks++
+		}
+		x.left = c.now
 		if c.link != nil {
 			c.link.canRead = true
 		}
