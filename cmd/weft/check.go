@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +16,7 @@ import (
 	"github.com/weft-mesh/weft/pkg/dnspatch"
 	"github.com/weft-mesh/weft/pkg/dnspatch/cluster"
 	"github.com/weft-mesh/weft/pkg/mesh"
+	"github.com/weft-mesh/weft/pkg/smi"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -114,12 +117,29 @@ func (c *checkCommand) server(_ context.Context, k *clients) []finding {
 // installHint is the hint where something of Weft is missing.
 const installHint = "kubectl apply -k manifests"
 
+// definitions are the findings for the kinds of SMI. All that are served in the
+// same versions share a line.
 func (c *checkCommand) definitions(ctx context.Context, k *clients) []finding {
 	resource := schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
-	crd, err := k.dynamic.Resource(resource).Get(ctx, "trafficsplits.split.smi-spec.io", metav1.GetOptions{})
-	if err != nil {
-		return []finding{missing(err, "the definition of TrafficSplit")}
+	var out []finding
+	kinds := map[string][]string{}
+	for _, kind := range smi.Kinds() {
+		crd, err := k.dynamic.Resource(resource).Get(ctx, kind.Plural+"."+kind.Group, metav1.GetOptions{})
+		if err != nil {
+			out = append(out, missing(err, "the definition of "+kind.Kind))
+			continue
+		}
+		served := servedVersions(crd)
+		kinds[served] = append(kinds[served], kind.Kind)
 	}
+	for _, served := range slices.Backward(slices.Sorted(maps.Keys(kinds))) {
+		out = append(out, holds("served in %s: %s", served, strings.Join(kinds[served], ", ")))
+	}
+	return out
+}
+
+// servedVersions are the versions that a definition serves, as text.
+func servedVersions(crd *unstructured.Unstructured) string {
 	versions, _, _ := unstructured.NestedSlice(crd.Object, "spec", "versions")
 	var served []string
 	for _, v := range versions {
@@ -127,7 +147,7 @@ func (c *checkCommand) definitions(ctx context.Context, k *clients) []finding {
 			served = append(served, fmt.Sprint(v["name"]))
 		}
 	}
-	return []finding{holds("TrafficSplit is served in %s", strings.Join(served, ", "))}
+	return strings.Join(served, ", ")
 }
 
 // missing is the finding for an object that could not be read.

@@ -19,6 +19,7 @@ import (
 	"github.com/weft-mesh/weft/pkg/control"
 	"github.com/weft-mesh/weft/pkg/dnspatch"
 	"github.com/weft-mesh/weft/pkg/dnspatch/cluster"
+	"github.com/weft-mesh/weft/pkg/guard"
 	"github.com/weft-mesh/weft/pkg/kube"
 	"github.com/weft-mesh/weft/pkg/mesh"
 	"github.com/weft-mesh/weft/pkg/shadow"
@@ -28,10 +29,10 @@ import (
 // and Events. Several may run; the one that holds the Lease works. The nodes
 // need none of them to go on.
 //
-// Its rights are those of pkg/shadow and pkg/dnspatch/cluster (see there), what
-// kube.Cluster reads (list and watch Services, EndpointSlices, Pods and
-// TrafficSplits everywhere), what kube.Events writes (get, create and update
-// Events everywhere), and in its own namespace:
+// Its rights are those of pkg/shadow, pkg/guard and pkg/dnspatch/cluster (see
+// there), what kube.Cluster reads (list and watch Services, EndpointSlices, Pods,
+// Namespaces and the kinds of SMI everywhere), what kube.Events writes (get,
+// create and update Events everywhere), and in its own namespace:
 //
 //	rules:
 //	- apiGroups: [coordination.k8s.io]
@@ -126,6 +127,7 @@ type controller struct {
 	elected chan context.Context // the context ends when the Lease is lost
 
 	shadows *shadow.Reconciler
+	guards  *guard.Reconciler
 	dns     *cluster.Patcher
 	cluster *kube.Cluster
 	loop    *control.Loop
@@ -142,13 +144,20 @@ func newController(c *controllerCommand, clients *clients, log zerolog.Logger) (
 		WatchNamespaces: c.WatchNamespaces, IgnoreNamespaces: c.IgnoreNamespaces,
 		Problems: func(p []mesh.Problem) { k.board.put("shadow", p) },
 	})
+	k.guards = guard.New(guard.Config{
+		Client: clients.typed, Namespace: c.Namespace, Meshed: k.shadows.Meshed, Log: log,
+		Problems: func(p []mesh.Problem) { k.board.put("guard", p) },
+	})
 	k.dns = cluster.New(cluster.Config{Client: clients.typed, Report: k.dnsReport(c.Namespace), Names: dnspatch.Config{
 		Domains: append([]string{c.Domain}, c.Aliases...), Namespace: c.Namespace, ClusterDomain: c.ClusterDomain,
 	}})
 	k.cluster = kube.NewCluster(kube.ClusterConfig{Client: clients.typed, Dynamic: clients.dynamic, Namespace: c.Namespace, Log: log})
 	k.loop = control.New(control.Config{
 		Sources: []control.Source{k.cluster},
-		Publish: func(s *control.Snapshot) { k.board.put("mesh", s.Mesh.Problems) },
+		Publish: func(s *control.Snapshot) {
+			k.board.put("mesh", s.Mesh.Problems)
+			k.guards.Put(s.Mesh)
+		},
 	})
 	k.events = kube.NewEvents(clients.typed, log)
 	k.elector, err = leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
@@ -210,6 +219,7 @@ func (k *controller) run(ctx context.Context) error {
 func (k *controller) work(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return k.shadows.Run(ctx) })
+	group.Go(func() error { return k.guards.Run(ctx) })
 	group.Go(func() error { return k.dns.Run(ctx) })
 	group.Go(func() error { return k.loop.Run(ctx) })
 	group.Go(func() error { k.board.tell(ctx, k.events.Tell); return nil })

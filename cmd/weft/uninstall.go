@@ -23,6 +23,7 @@ import (
 
 	"github.com/weft-mesh/weft/manifests"
 	"github.com/weft-mesh/weft/pkg/dnspatch/cluster"
+	"github.com/weft-mesh/weft/pkg/guard"
 	"github.com/weft-mesh/weft/pkg/shadow"
 )
 
@@ -63,6 +64,7 @@ func (c *uninstallCommand) Run(ctx context.Context, out io.Writer) error {
 		{"the controller", remover.controller},
 		{"the DNS patch", cluster.New(cluster.Config{Client: k.typed}).Remove},
 		{"shadow Services and mesh names", func(ctx context.Context) error { return shadow.RemoveAll(ctx, k.typed, c.Namespace) }},
+		{"guards", func(ctx context.Context) error { return guard.RemoveAll(ctx, k.typed) }},
 		{"everything that was installed", remover.installed},
 	} {
 		if err := step.run(ctx); err != nil {

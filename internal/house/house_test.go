@@ -28,8 +28,12 @@ var imports = map[string][]string{
 	"pkg/smi": {"./pkg/mesh", "k8s.io/apimachinery"},
 	// The edge to Kubernetes: client-go stops here.
 	"pkg/kube": {"./pkg/annotations", "./pkg/mesh", "./pkg/smi", "k8s.io/client-go", "k8s.io/klog/v2", "k8s.io/api", "k8s.io/apimachinery", "sigs.k8s.io/yaml", "github.com/rs/zerolog", "golang.org/x/sync"},
+	// What keeps objects as they should be writes alike, whatever the objects.
+	"pkg/reconcile": {"./pkg/mesh", "k8s.io/apimachinery", "github.com/rs/zerolog", "golang.org/x/sync"},
+	// A guard is NetworkPolicies and a look whether they hold.
+	"pkg/guard": {"./pkg/mesh", "./pkg/reconcile", "k8s.io/client-go", "k8s.io/api", "k8s.io/apimachinery", "github.com/rs/zerolog", "golang.org/x/sync"},
 	// Writing shadow Services needs the API server, nothing of the data plane.
-	"pkg/shadow": {"./pkg/mesh", "k8s.io/client-go", "k8s.io/api", "k8s.io/apimachinery", "github.com/rs/zerolog", "golang.org/x/sync"},
+	"pkg/shadow": {"./pkg/mesh", "./pkg/reconcile", "k8s.io/client-go", "k8s.io/api", "k8s.io/apimachinery", "github.com/rs/zerolog"},
 	// The Corefile is text in, text out.
 	"pkg/dnspatch": {},
 	// Only this half of the DNS patch knows the cluster.

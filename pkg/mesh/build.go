@@ -33,10 +33,11 @@ func Build(in *Inputs) *Mesh {
 		b.problems = append(b.problems, namespace.Policies.Problems...)
 	}
 	access := Access{Trusted: slices.Clone(in.Access.Trusted), Grants: b.targets()}
+	guards := b.guards()
 	for _, p := range in.Problems {
 		b.problems = append(b.problems, p)
 	}
-	return &Mesh{Services: services, Workloads: b.workloads, Access: access, Problems: SortProblems(b.problems)}
+	return &Mesh{Services: services, Workloads: b.workloads, Access: access, Guards: guards, Problems: SortProblems(b.problems)}
 }
 
 // builder is the scratch of one Build.

@@ -12,6 +12,7 @@ type Mesh struct {
 	Services  []*Service  `json:"services"`
 	Workloads []*Workload `json:"workloads"`
 	Access    Access      `json:"access"`
+	Guards    []*Guard    `json:"guards,omitempty"` // the guarded namespaces
 	Problems  []Problem   `json:"problems"`
 }
 

@@ -37,6 +37,7 @@ const (
 	DestinationForeign  = "DestinationForeign"  // a TrafficTarget's destination lies in another namespace
 	SourceIncomplete    = "SourceIncomplete"    // a subject of a TrafficTarget lacks its name or namespace
 	SubjectNotFound     = "SubjectNotFound"     // a TrafficTarget names an IdentityBinding that does not exist
+	GuardWithoutAccess  = "GuardWithoutAccess"  // a namespace is to be guarded in which access is not enforced
 	UnsupportedProtocol = "UnsupportedProtocol" // a port speaks neither TCP nor UDP
 	Malformed           = "Malformed"           // an object that cannot be decoded
 )

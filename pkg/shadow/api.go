@@ -15,6 +15,7 @@ import (
 	typeddiscoveryv1 "k8s.io/client-go/kubernetes/typed/discovery/v1"
 
 	"github.com/weft-mesh/weft/pkg/mesh"
+	"github.com/weft-mesh/weft/pkg/reconcile"
 )
 
 // api writes to Weft's namespace. The caches that it is told from may be old:
@@ -33,15 +34,10 @@ func newAPI(client kubernetes.Interface, namespace string, written *atomic.Uint6
 	}
 }
 
-// outdated tells whether an error means that the cache was old.
-func outdated(err error) bool {
-	return apierrors.IsAlreadyExists(err) || apierrors.IsConflict(err) || apierrors.IsNotFound(err)
-}
-
 // service makes a Service stand as wanted and returns it.
 func (a api) service(ctx context.Context, have, want *corev1.Service) (*corev1.Service, error) {
 	out, err := a.writeService(ctx, have, want)
-	if !outdated(err) {
+	if !reconcile.Outdated(err) {
 		return out, err
 	}
 	have, readErr := a.services.Get(ctx, want.Name, metav1.GetOptions{})
@@ -51,7 +47,7 @@ func (a api) service(ctx context.Context, have, want *corev1.Service) (*corev1.S
 	case readErr != nil:
 		return nil, errors.Join(err, readErr)
 	case !managed(have):
-		return nil, errTaken
+		return nil, reconcile.ErrTaken
 	}
 	return a.writeService(ctx, have, want)
 }
@@ -78,7 +74,7 @@ func (a api) writeService(ctx context.Context, have, want *corev1.Service) (*cor
 // slice makes an EndpointSlice stand as wanted.
 func (a api) slice(ctx context.Context, have, want *discoveryv1.EndpointSlice) error {
 	err := a.writeSlice(ctx, have, want)
-	if !outdated(err) {
+	if !reconcile.Outdated(err) {
 		return err
 	}
 	have, readErr := a.slices.Get(ctx, want.Name, metav1.GetOptions{})
@@ -88,7 +84,7 @@ func (a api) slice(ctx context.Context, have, want *discoveryv1.EndpointSlice) e
 	case readErr != nil:
 		return errors.Join(err, readErr)
 	case !managedSlice(have):
-		return errTaken
+		return reconcile.ErrTaken
 	}
 	return a.writeSlice(ctx, have, want)
 }
@@ -115,23 +111,12 @@ func (a api) writeSlice(ctx context.Context, have, want *discoveryv1.EndpointSli
 // has edited since, perhaps to make it his own.
 func (a api) deleteService(ctx context.Context, svc *corev1.Service) error {
 	a.written.Add(1)
-	return ignoreNotFound(a.services.Delete(ctx, svc.Name, exactly(&svc.ObjectMeta)))
+	return reconcile.IgnoreNotFound(a.services.Delete(ctx, svc.Name, reconcile.Exactly(&svc.ObjectMeta)))
 }
 
 func (a api) deleteSlice(ctx context.Context, s *discoveryv1.EndpointSlice) error {
 	a.written.Add(1)
-	return ignoreNotFound(a.slices.Delete(ctx, s.Name, exactly(&s.ObjectMeta)))
-}
-
-func exactly(o *metav1.ObjectMeta) metav1.DeleteOptions {
-	return metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &o.UID, ResourceVersion: &o.ResourceVersion}}
-}
-
-func ignoreNotFound(err error) error {
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	return err
+	return reconcile.IgnoreNotFound(a.slices.Delete(ctx, s.Name, reconcile.Exactly(&s.ObjectMeta)))
 }
 
 // RemoveAll deletes every Service and EndpointSlice of Weft's from its
@@ -148,7 +133,7 @@ func RemoveAll(ctx context.Context, client kubernetes.Interface, namespace strin
 		return fmt.Errorf("listing shadow Services: %w", err)
 	}
 	for i := range list.Items {
-		failed = append(failed, ignoreNotFound(services.Delete(ctx, list.Items[i].Name, metav1.DeleteOptions{})))
+		failed = append(failed, reconcile.IgnoreNotFound(services.Delete(ctx, list.Items[i].Name, metav1.DeleteOptions{})))
 	}
 	slices := client.DiscoveryV1().EndpointSlices(namespace)
 	names, err := slices.List(ctx, ours(discoveryv1.LabelManagedBy))
@@ -156,7 +141,7 @@ func RemoveAll(ctx context.Context, client kubernetes.Interface, namespace strin
 		return errors.Join(append(failed, fmt.Errorf("listing name slices: %w", err))...)
 	}
 	for i := range names.Items {
-		failed = append(failed, ignoreNotFound(slices.Delete(ctx, names.Items[i].Name, metav1.DeleteOptions{})))
+		failed = append(failed, reconcile.IgnoreNotFound(slices.Delete(ctx, names.Items[i].Name, metav1.DeleteOptions{})))
 	}
 	return errors.Join(failed...)
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/weft-mesh/weft/pkg/mesh"
+	"github.com/weft-mesh/weft/pkg/reconcile"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -24,7 +25,7 @@ func (r *Reconciler) pass(ctx context.Context) (again time.Duration) {
 	w := r.world()
 	plan := planShadows(r.form, r.config.Ports, w, r.ports)
 	r.ports = plan.ports
-	r.writer.begin()
+	r.writer.Begin()
 	dead, kept := r.confirm(ctx, plan.orphans)
 	found := r.writeShadows(ctx, plan.shadows)
 	for _, shadow := range kept {
@@ -33,11 +34,11 @@ func (r *Reconciler) pass(ctx context.Context) (again time.Duration) {
 	}
 	names := planNames(r.form, w, found)
 	r.writeNames(ctx, names)
-	r.writer.run(ctx, r.deletions(dead))
+	r.writer.Run(ctx, r.deletions(dead))
 	if ctx.Err() != nil {
 		return 0
 	}
-	failures, again := r.writer.end()
+	failures, again := r.writer.End()
 	r.stats.Store(&Stats{
 		Shadows: len(plan.shadows), PortsUsed: len(plan.ports.held),
 		PortsFree: r.config.Ports.size() - len(plan.ports.held),
@@ -52,19 +53,19 @@ func (r *Reconciler) pass(ctx context.Context) (again time.Duration) {
 // configuration, or under another name than theirs, need no question.
 func (r *Reconciler) confirm(ctx context.Context, orphans []*corev1.Service) (dead, kept []*corev1.Service) {
 	gone := make([]bool, len(orphans))
-	var jobs []job
+	var jobs []reconcile.Job
 	for i, shadow := range orphans {
 		source, _ := sourceOf(shadow)
 		if !r.scope.namespace(source.Namespace) || shadow.Name != shadowName(source) {
 			gone[i] = true
 			continue
 		}
-		jobs = append(jobs, job{id: "Service " + source.String(), do: func(ctx context.Context) (err error) {
+		jobs = append(jobs, reconcile.Job{ID: "Service " + source.String(), Do: func(ctx context.Context) (err error) {
 			gone[i], err = r.gone(ctx, source)
 			return err
 		}})
 	}
-	r.writer.run(ctx, jobs)
+	r.writer.Run(ctx, jobs)
 	for i, shadow := range orphans {
 		if gone[i] {
 			dead = append(dead, shadow)
@@ -93,14 +94,14 @@ func (r *Reconciler) gone(ctx context.Context, name mesh.Name) (bool, error) {
 // writeShadows writes what differs and returns the mesh addresses there are.
 func (r *Reconciler) writeShadows(ctx context.Context, changes []change) addresses {
 	result := make([]*corev1.Service, len(changes))
-	var jobs []job
+	var jobs []reconcile.Job
 	for i := range changes {
 		c := &changes[i]
 		result[i] = c.have
 		if !c.differs() {
 			continue
 		}
-		jobs = append(jobs, job{id: serviceID(c.want), about: c.about, do: func(ctx context.Context) error {
+		jobs = append(jobs, reconcile.Job{ID: serviceID(c.want), About: c.about, Do: func(ctx context.Context) error {
 			written, err := r.api.service(ctx, c.have, c.want)
 			if err == nil {
 				result[i] = written
@@ -108,7 +109,7 @@ func (r *Reconciler) writeShadows(ctx context.Context, changes []change) address
 			return err
 		}})
 	}
-	r.writer.run(ctx, jobs)
+	r.writer.Run(ctx, jobs)
 	found := addresses{}
 	for i, shadow := range result {
 		if shadow != nil {
@@ -121,11 +122,11 @@ func (r *Reconciler) writeShadows(ctx context.Context, changes []change) address
 
 // writeNames writes what differs, slices of Services that stand first.
 func (r *Reconciler) writeNames(ctx context.Context, plan *namePlan) {
-	var services, slices []job
+	var services, slices []reconcile.Job
 	for i := range plan.services {
 		c := &plan.services[i]
 		if c.differs() {
-			services = append(services, job{id: serviceID(c.want), about: c.about, do: func(ctx context.Context) error {
+			services = append(services, reconcile.Job{ID: serviceID(c.want), About: c.about, Do: func(ctx context.Context) error {
 				_, err := r.api.service(ctx, c.have, c.want)
 				return err
 			}})
@@ -135,25 +136,25 @@ func (r *Reconciler) writeNames(ctx context.Context, plan *namePlan) {
 		c := &plan.slices[i]
 		if c.differs() {
 			about := mesh.Ref{APIVersion: "v1", Kind: "Namespace", Name: c.want.Labels[discoveryv1.LabelServiceName]}
-			slices = append(slices, job{id: "EndpointSlice " + c.want.Namespace + "/" + c.want.Name, about: about, do: func(ctx context.Context) error {
+			slices = append(slices, reconcile.Job{ID: "EndpointSlice " + c.want.Namespace + "/" + c.want.Name, About: about, Do: func(ctx context.Context) error {
 				return r.api.slice(ctx, c.have, c.want)
 			}})
 		}
 	}
 	for _, s := range plan.deadSlices {
-		slices = append(slices, job{id: "EndpointSlice " + s.Namespace + "/" + s.Name, do: func(ctx context.Context) error {
+		slices = append(slices, reconcile.Job{ID: "EndpointSlice " + s.Namespace + "/" + s.Name, Do: func(ctx context.Context) error {
 			return r.api.deleteSlice(ctx, s)
 		}})
 	}
-	r.writer.run(ctx, services)
-	r.writer.run(ctx, slices)
-	r.writer.run(ctx, r.deletions(plan.dead))
+	r.writer.Run(ctx, services)
+	r.writer.Run(ctx, slices)
+	r.writer.Run(ctx, r.deletions(plan.dead))
 }
 
-func (r *Reconciler) deletions(services []*corev1.Service) []job {
-	out := make([]job, len(services))
+func (r *Reconciler) deletions(services []*corev1.Service) []reconcile.Job {
+	out := make([]reconcile.Job, len(services))
 	for i, svc := range services {
-		out[i] = job{id: serviceID(svc), do: func(ctx context.Context) error { return r.api.deleteService(ctx, svc) }}
+		out[i] = reconcile.Job{ID: serviceID(svc), Do: func(ctx context.Context) error { return r.api.deleteService(ctx, svc) }}
 	}
 	return out
 }

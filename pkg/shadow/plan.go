@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/weft-mesh/weft/pkg/mesh"
+	"github.com/weft-mesh/weft/pkg/reconcile"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 )
@@ -14,8 +15,8 @@ import (
 // The reasons of the problems that a Reconciler finds.
 const (
 	PortsExhausted = "PortsExhausted" // no mesh port is left for a port of a Service
-	NameTaken      = "NameTaken"      // an object that is not Weft's has the name that one of Weft's needs
-	NotWritten     = "NotWritten"     // the API server refuses an object of Weft's
+	NameTaken      = reconcile.NameTaken
+	NotWritten     = reconcile.NotWritten
 )
 
 // world is what stands, as the caches tell it. Nobody edits what is in it.
@@ -101,7 +102,7 @@ func (p *shadowPlan) want(f form, w *world) map[string]bool {
 		have := w.own[want.Name]
 		switch {
 		case wanted[want.Name], have != nil && !managed(have):
-			p.problem(refOf(source), NameTaken, "Service %s/%s is not Weft's or stands for another Service; this one has no mesh address", want.Namespace, want.Name)
+			p.problem(refOf(source), reconcile.NameTaken, "Service %s/%s is not Weft's or stands for another Service; this one has no mesh address", want.Namespace, want.Name)
 		case len(want.Spec.Ports) == 0:
 			wanted[want.Name] = true // nothing to give it now, and nothing to take away
 		default:
@@ -151,7 +152,7 @@ func planNames(f form, w *world, a addresses) *namePlan {
 	for _, namespace := range slices.Sorted(maps.Keys(a)) {
 		service, about := w.own[namespace], mesh.Ref{APIVersion: "v1", Kind: "Namespace", Name: namespace}
 		if service != nil && !isOurName(service) {
-			p.problems = append(p.problems, mesh.Problem{Object: about, Reason: NameTaken, Message: fmt.Sprintf(
+			p.problems = append(p.problems, mesh.Problem{Object: about, Reason: reconcile.NameTaken, Message: fmt.Sprintf(
 				"Service %s/%s is not Weft's, which needs that name; the Services of this namespace have no mesh names", f.namespace, namespace)})
 			continue
 		}

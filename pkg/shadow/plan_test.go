@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/weft-mesh/weft/pkg/mesh"
+	"github.com/weft-mesh/weft/pkg/reconcile"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -220,7 +221,7 @@ func TestForeignServicesAreNeverPlanned(t *testing.T) {
 		"weft-node":                service("weft-node", func(s *corev1.Service) { s.Labels = map[string]string{mesh.LabelManagedBy: "weft"} }),
 	}}
 	shadows := planShadows(testForm, testPorts, w, allocation{})
-	if len(shadows.shadows)+len(shadows.orphans) > 0 || len(shadows.problems) != 1 || shadows.problems[0].Reason != NameTaken {
+	if len(shadows.shadows)+len(shadows.orphans) > 0 || len(shadows.problems) != 1 || shadows.problems[0].Reason != reconcile.NameTaken {
 		t.Errorf("%+v", shadows)
 	}
 	names := planNames(testForm, w, addresses{"shop": {"orders": {"10.0.0.1"}}, "bank": {"orders": {"10.0.0.2"}}})

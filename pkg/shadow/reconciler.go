@@ -11,6 +11,7 @@ import (
 
 	"github.com/rs/zerolog"
 	"github.com/weft-mesh/weft/pkg/mesh"
+	"github.com/weft-mesh/weft/pkg/reconcile"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -52,19 +53,19 @@ type Reconciler struct {
 	scope  scope
 	form   form
 	api    api
-	writer *writer
+	writer *reconcile.Writer
 
 	services, slices cache.SharedIndexInformer
 	changed          chan struct{} // holds one: something changed since the last pass
 	ports            allocation    // of the goroutine of Run
 	stats            atomic.Pointer[Stats]
+	written          atomic.Uint64
 }
 
-// A pass begins when nothing has changed for quiet, or longest after the first
-// change.
+// How long a read that fails waits before it is tried again.
 const (
-	quiet   = 50 * time.Millisecond
-	longest = 500 * time.Millisecond
+	firstDelay   = 50 * time.Millisecond
+	longestDelay = 10 * time.Second
 )
 
 // New returns a Reconciler that waits to be run.
@@ -76,20 +77,23 @@ func New(config Config) *Reconciler {
 		config.Selector = map[string]string{"app.kubernetes.io/name": "weft-node"}
 	}
 	config.Ports = config.Ports.orDefault()
-	w := &writer{log: config.Log, failures: map[string]*failure{}}
-	return &Reconciler{
+	r := &Reconciler{
 		config:  config,
 		scope:   scope{own: config.Namespace, watch: config.WatchNamespaces, ignore: config.IgnoreNamespaces},
 		form:    form{namespace: config.Namespace, selector: config.Selector},
-		api:     newAPI(config.Client, config.Namespace, &w.written),
-		writer:  w,
+		writer:  reconcile.NewWriter("shadow", config.Log),
 		changed: make(chan struct{}, 1),
 	}
+	r.api = newAPI(config.Client, config.Namespace, &r.written)
+	return r
 }
 
 // Synced tells whether a first pass is done: everything that could be written
 // then stands.
 func (r *Reconciler) Synced() bool { return r.stats.Load() != nil }
+
+// Meshed tells whether the Services of a namespace are meshed.
+func (r *Reconciler) Meshed(namespace string) bool { return r.scope.namespace(namespace) }
 
 // Stats are those of the last pass.
 func (r *Reconciler) Stats() Stats {
@@ -97,7 +101,7 @@ func (r *Reconciler) Stats() Stats {
 	if last := r.stats.Load(); last != nil {
 		s = *last
 	}
-	s.Writes, s.WriteFailures = r.writer.written.Load(), r.writer.failed.Load()
+	s.Writes, s.WriteFailures = r.written.Load(), r.writer.Failed()
 	return s
 }
 
@@ -119,7 +123,7 @@ func (r *Reconciler) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-r.changed:
-			r.settle(ctx)
+			reconcile.Settle(ctx, r.changed)
 		case <-retry.C:
 		}
 		retry.Stop()
@@ -228,25 +232,6 @@ func distribution(major, minor string) *string {
 		return new(corev1.ServiceTrafficDistributionPreferClose)
 	}
 	return nil
-}
-
-// settle waits for a moment of quiet.
-func (r *Reconciler) settle(ctx context.Context) {
-	calm, end := time.NewTimer(quiet), time.NewTimer(longest)
-	defer calm.Stop()
-	defer end.Stop()
-	for {
-		select {
-		case <-r.changed:
-			calm.Reset(quiet)
-		case <-calm.C:
-			return
-		case <-end.C:
-			return
-		case <-ctx.Done():
-			return
-		}
-	}
 }
 
 // world reads the caches.

@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"github.com/weft-mesh/weft/pkg/mesh"
+	"github.com/weft-mesh/weft/pkg/reconcile"
 	"go.uber.org/goleak"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
@@ -77,7 +77,7 @@ func TestAnOrphanIsConfirmed(t *testing.T) {
 			})
 		}
 		r := New(Config{Client: client})
-		r.writer.begin()
+		r.writer.Begin()
 		dead, kept := r.confirm(t.Context(), []*corev1.Service{test.orphan})
 		if (len(dead) == 1) != test.dead || len(dead)+len(kept) != 1 {
 			t.Errorf("%s: dead %d, kept %d", test.name, len(dead), len(kept))
@@ -99,41 +99,12 @@ func TestAnOldCacheIsLookedPast(t *testing.T) {
 	theirs := ours.DeepCopy()
 	theirs.Labels = nil
 	client := fake.NewClientset(theirs)
-	if _, err := New(Config{Client: client}).api.service(t.Context(), nil, want); !errors.Is(err, errTaken) {
+	if _, err := New(Config{Client: client}).api.service(t.Context(), nil, want); !errors.Is(err, reconcile.ErrTaken) {
 		t.Errorf("a foreign Service: %v", err)
 	}
 	for _, action := range client.Actions() {
 		if action.GetVerb() == "update" || action.GetVerb() == "delete" {
 			t.Errorf("a foreign Service was touched: %v", action)
 		}
-	}
-}
-
-// A job that fails is put off and told when it is the author's; the others are
-// done; a job that nobody wants any more is forgotten.
-func TestAFailureStopsNoOther(t *testing.T) {
-	w := &writer{failures: map[string]*failure{}}
-	tried, done := 0, 0
-	refused := apierrors.NewInvalid(corev1.SchemeGroupVersion.WithKind("Service").GroupKind(), "1shop", nil)
-	jobs := []job{
-		{id: "bad", about: mesh.Ref{Kind: "Namespace", Name: "1shop"}, do: func(context.Context) error { tried++; return refused }},
-		{id: "good", do: func(context.Context) error { done++; return nil }},
-	}
-	for range 2 {
-		w.begin()
-		for _, j := range jobs {
-			w.run(t.Context(), []job{j})
-		}
-	}
-	problems, again := w.end()
-	if tried != 1 || done != 2 || again <= 0 || again > firstDelay {
-		t.Errorf("tried %d, done %d, again in %v", tried, done, again)
-	}
-	if len(problems) != 1 || problems[0].Reason != NotWritten || problems[0].Object.Name != "1shop" {
-		t.Errorf("problems %v", problems)
-	}
-	w.begin()
-	if problems, again := w.end(); len(problems) > 0 || again != 0 {
-		t.Errorf("not forgotten: %v, %v", problems, again)
 	}
 }

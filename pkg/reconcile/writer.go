@@ -1,4 +1,4 @@
-package shadow
+package reconcile
 
 import (
 	"context"
@@ -14,6 +14,12 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
+// The reasons of the problems that a Writer finds.
+const (
+	NameTaken  = "NameTaken"  // an object that is not Weft's has the name that one of Weft's needs
+	NotWritten = "NotWritten" // the API server refuses an object of Weft's
+)
+
 const (
 	mostWriters   = 8 // writes under way at once
 	firstDelay    = 50 * time.Millisecond
@@ -21,21 +27,22 @@ const (
 	failuresToSay = 3 // failures in a row before the object's author hears of them
 )
 
-// errTaken says that an object that is not ours has the name of one of ours.
-var errTaken = errors.New("an object that is not Weft's has this name")
+// ErrTaken says that an object that is not ours has the name of one of ours.
+var ErrTaken = errors.New("an object that is not Weft's has this name")
 
-// job is one object to write, or one question to ask before.
-type job struct {
-	id    string   // kind and name
-	about mesh.Ref // whom to tell about failures; without a kind nobody
-	do    func(ctx context.Context) error
+// Job is one object to write, or one question to ask before.
+type Job struct {
+	ID    string   // kind and name
+	About mesh.Ref // whom to tell about failures; without a kind nobody
+	Do    func(ctx context.Context) error
 }
 
-// writer does the jobs of each pass, a few at once. What fails is put off, for
-// longer each time, and stops no other.
-type writer struct {
-	log             zerolog.Logger
-	written, failed atomic.Uint64
+// Writer does the jobs of each pass, a few at once. What fails is put off, for
+// longer each time, and stops no other. Make it with NewWriter.
+type Writer struct {
+	name   string
+	log    zerolog.Logger
+	failed atomic.Uint64
 
 	mu       sync.Mutex // guards the fields below
 	failures map[string]*failure
@@ -50,27 +57,35 @@ type failure struct {
 	due   time.Time
 }
 
-// begin starts a pass.
-func (w *writer) begin() {
+// NewWriter returns a Writer whose log lines begin with a name.
+func NewWriter(name string, log zerolog.Logger) *Writer {
+	return &Writer{name: name, log: log, failures: map[string]*failure{}}
+}
+
+// Failed counts the jobs that failed, each time that they did.
+func (w *Writer) Failed() uint64 { return w.failed.Load() }
+
+// Begin starts a pass.
+func (w *Writer) Begin() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.seen = map[string]bool{}
 }
 
-// run does the jobs that are due and returns when they are done.
-func (w *writer) run(ctx context.Context, jobs []job) {
+// Run does the jobs that are due and returns when they are done.
+func (w *Writer) Run(ctx context.Context, jobs []Job) {
 	var group errgroup.Group
 	group.SetLimit(mostWriters)
 	for _, j := range jobs {
-		if ctx.Err() != nil || !w.due(j.id) {
+		if ctx.Err() != nil || !w.due(j.ID) {
 			continue
 		}
-		group.Go(func() error { w.note(ctx, &j, j.do(ctx)); return nil })
+		group.Go(func() error { w.note(ctx, &j, j.Do(ctx)); return nil })
 	}
 	_ = group.Wait() // the functions return no error
 }
 
-func (w *writer) due(id string) bool {
+func (w *Writer) due(id string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.seen[id] = true
@@ -78,30 +93,30 @@ func (w *writer) due(id string) bool {
 	return f == nil || !time.Now().Before(f.due)
 }
 
-func (w *writer) note(ctx context.Context, j *job, err error) {
+func (w *Writer) note(ctx context.Context, j *Job, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err == nil {
-		delete(w.failures, j.id)
+		delete(w.failures, j.ID)
 		return
 	}
 	if ctx.Err() != nil {
 		return
 	}
 	w.failed.Add(1)
-	f := w.failures[j.id]
+	f := w.failures[j.ID]
 	if f == nil {
 		f = &failure{}
-		w.failures[j.id] = f
+		w.failures[j.ID] = f
 	}
 	delay := min(firstDelay<<min(f.times, 10), longestDelay)
-	f.about, f.err, f.times, f.due = j.about, err, f.times+1, time.Now().Add(delay)
-	w.log.Warn().Err(err).Str("object", j.id).Int("failures", f.times).Dur("retry", delay).Msg("shadow: not written")
+	f.about, f.err, f.times, f.due = j.About, err, f.times+1, time.Now().Add(delay)
+	w.log.Warn().Err(err).Str("object", j.ID).Int("failures", f.times).Dur("retry", delay).Msg(w.name + ": not written")
 }
 
-// end closes a pass: failures of what is not wanted any more are forgotten. It
+// End closes a pass: failures of what is not wanted any more are forgotten. It
 // returns what to tell, and when the next job is due (0 for never).
-func (w *writer) end() (problems []mesh.Problem, again time.Duration) {
+func (w *Writer) End() (problems []mesh.Problem, again time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for id, f := range w.failures {
@@ -124,7 +139,7 @@ func (w *writer) end() (problems []mesh.Problem, again time.Duration) {
 func (f *failure) problem(id string) (mesh.Problem, bool) {
 	switch {
 	case f.about.Kind == "":
-	case errors.Is(f.err, errTaken):
+	case errors.Is(f.err, ErrTaken):
 		return mesh.Problem{Object: f.about, Reason: NameTaken, Message: fmt.Sprintf("%s is not Weft's, which needs that name", id)}, true
 	case apierrors.IsInvalid(f.err), apierrors.IsForbidden(f.err), f.times >= failuresToSay && apierrors.ReasonForError(f.err) != "":
 		return mesh.Problem{Object: f.about, Reason: NotWritten, Message: fmt.Sprintf("%s cannot be written: %v", id, f.err)}, true
