@@ -153,7 +153,7 @@ func newController(c *controllerCommand, clients *clients, log zerolog.Logger) (
 	}})
 	k.cluster = kube.NewCluster(kube.ClusterConfig{Client: clients.typed, Dynamic: clients.dynamic, Namespace: c.Namespace, Log: log})
 	k.loop = control.New(control.Config{
-		Sources: []control.Source{k.cluster},
+		Sources: []control.Source{k.cluster}, Own: mesh.OwnSettings{Cluster: true, Namespace: c.Namespace},
 		Publish: func(s *control.Snapshot) {
 			k.board.put("mesh", s.Mesh.Problems)
 			k.guards.Put(s.Mesh)

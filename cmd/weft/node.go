@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/weft-mesh/weft/pkg/kube"
+	"github.com/weft-mesh/weft/pkg/mesh"
 	"github.com/weft-mesh/weft/pkg/metricsapi"
 	"github.com/weft-mesh/weft/pkg/node"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/limits"
@@ -59,6 +60,7 @@ func (c *nodeCommand) Run(ctx context.Context, _ io.Writer) error {
 	cluster := kube.NewCluster(kube.ClusterConfig{Client: api.typed, Dynamic: api.dynamic, Namespace: c.Namespace, Log: log})
 	n, err := node.New(node.Config{
 		Source: cluster, Stale: func() map[string]time.Duration { return staleness(cluster.Status()) },
+		Own:          mesh.OwnSettings{Cluster: true, Namespace: c.Namespace},
 		AdminAddress: c.Admin.Address, MetricsAddress: c.Metrics.Address, Series: c.Metrics.Series,
 		TrafficAddress: c.Traffic.Address, TrafficClients: func(ctx context.Context) (*x509.CertPool, error) {
 			return metricsapi.Clients(ctx, api.typed, c.Namespace)

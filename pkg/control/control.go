@@ -41,6 +41,8 @@ type Config struct {
 	Sources []Source
 	// Access is who may call whom where no namespace says otherwise.
 	Access mesh.AccessSettings
+	// Own is what is Weft itself, so that no call is led there.
+	Own mesh.OwnSettings
 	// Frontends, where set, computes Inputs.Frontends before each build (local
 	// mode). It runs on the loop's goroutine.
 	Frontends func(*mesh.Inputs) map[mesh.Name]mesh.Frontend
@@ -94,7 +96,7 @@ func (l *Loop) Run(ctx context.Context) error {
 // own is the goroutine that owns the Inputs.
 func (l *Loop) own(ctx context.Context) {
 	in := mesh.NewInputs()
-	in.Access = l.config.Access
+	in.Access, in.Own = l.config.Access, l.config.Own
 	waiting := len(l.config.Sources)
 	var taken uint64
 	for {

@@ -87,6 +87,7 @@ func New(config Config) (*Mesh, error) {
 	m.node, err = node.New(node.Config{
 		Source:    kube.NewFiles(kube.FilesConfig{Paths: config.Manifests, Log: config.Log}),
 		Frontends: m.frontends, Published: m.published, Problems: m.ownProblems, Reword: reword,
+		Own:          mesh.OwnSettings{Listens: []netip.AddrPort{server.Addr()}},
 		Servers:      []func(context.Context) error{server.Serve},
 		AdminAddress: config.AdminAddress, DrainTimeout: config.DrainTimeout, Limits: config.Limits, Log: config.Log,
 	})

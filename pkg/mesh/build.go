@@ -18,6 +18,7 @@ func Build(in *Inputs) *Mesh {
 	b.indexGroups()
 	b.indexWorkloads()
 	b.indexSlices()
+	b.indexForbidden()
 	services := make([]*Service, 0, len(in.Frontends))
 	for _, name := range sortedNames(in.Services) {
 		input := in.Services[name]
@@ -46,6 +47,7 @@ type builder struct {
 	byPod     map[Name]*Workload
 	workloads []*Workload
 	slices    map[Name][]*SliceInput
+	forbidden forbidden
 	modes     modes
 	bindings  map[string][]*BindingInput
 	groups    map[Name]*group
@@ -92,8 +94,9 @@ func (b *builder) service(name Name, input *ServiceInput, frontend *Frontend) *S
 		port := &Port{
 			Name: from.Name, Number: from.Number, Transport: from.Transport,
 			Protocol: protocolOf(input, from), Listen: frontend.Ports[at].Listen,
-			Affinity: input.Affinity, Endpoints: b.endpoints(name, from), Policy: b.policy(input, from),
+			Affinity: input.Affinity, Policy: b.policy(input, from),
 		}
+		port.Endpoints, port.Looped = b.endpoints(name, from)
 		s.Ports = append(s.Ports, port)
 		b.ports[portKey{name, from.Number, from.Transport}] = port
 	}

@@ -25,8 +25,9 @@ func (b *builder) indexSlices() {
 
 // endpoints returns what serves one port of a Service, by address, as
 // kube-proxy sees it: the ready endpoints; when there are none, those that
-// terminate but still serve (KEP-1669).
-func (b *builder) endpoints(service Name, port *ServicePort) []Endpoint {
+// terminate but still serve (KEP-1669). Those that must not be called are left
+// out; looped is true where nothing else is there than the mesh itself.
+func (b *builder) endpoints(service Name, port *ServicePort) (all []Endpoint, looped bool) {
 	count := 0
 	for _, slice := range b.slices[service] {
 		count += len(slice.Endpoints)
@@ -51,7 +52,7 @@ func (b *builder) endpoints(service Name, port *ServicePort) []Endpoint {
 		ready = serving
 	}
 	slices.SortFunc(ready, func(x, y Endpoint) int { return x.Address.Compare(y.Address) })
-	return slices.CompactFunc(ready, func(x, y Endpoint) bool { return x.Address == y.Address })
+	return b.permitted(service, slices.CompactFunc(ready, func(x, y Endpoint) bool { return x.Address == y.Address }))
 }
 
 // slicePort finds the target port of a Service's port in one slice: they share

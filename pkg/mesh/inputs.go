@@ -26,6 +26,8 @@ type Inputs struct {
 	Access AccessSettings
 	// Frontends say where each meshed Service is reached, by the Service's name.
 	Frontends map[Name]Frontend
+	// Own is what is Weft itself.
+	Own OwnSettings
 	// Problems of objects that could not be read at all, by object.
 	Problems map[Ref]Problem
 }

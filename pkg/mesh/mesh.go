@@ -37,6 +37,8 @@ type Port struct {
 	// Endpoints are the Service's own: the ready ones or, when there are none,
 	// the terminating ones that still serve. By address.
 	Endpoints []Endpoint `json:"endpoints"`
+	// Looped is true where there is none because all lead back to the mesh.
+	Looped bool `json:"looped,omitempty"`
 	// Policy is what is done for its calls; nil where nothing is configured.
 	Policy *Policy `json:"policy,omitempty"`
 	// Routes are asked in this order; the first that means a call has it. What
@@ -61,6 +63,7 @@ type Backend struct {
 	Service   Name       `json:"service"`
 	Weight    int64      `json:"weight"` // relative; thousandths of what the split says
 	Endpoints []Endpoint `json:"endpoints"`
+	Looped    bool       `json:"looped,omitempty"` // as a Port's
 }
 
 // Endpoint is one address that serves a port.

@@ -39,6 +39,7 @@ const (
 	SubjectNotFound     = "SubjectNotFound"     // a TrafficTarget names an IdentityBinding that does not exist
 	GuardWithoutAccess  = "GuardWithoutAccess"  // a namespace is to be guarded in which access is not enforced
 	UnsupportedProtocol = "UnsupportedProtocol" // a port speaks neither TCP nor UDP
+	EndpointForbidden   = "EndpointForbidden"   // an endpoint is where no call may go: the mesh itself, or a loopback
 	Malformed           = "Malformed"           // an object that cannot be decoded
 )
 

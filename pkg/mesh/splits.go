@@ -189,5 +189,6 @@ func (b *builder) backend(name Name, split *SplitInput, port *ServicePort) (Back
 		b.problem(split.Ref, BackendPortMissing, "backend %q has no port %d/%s; on that port its share goes to the other backends", name.Name, port.Number, port.Transport)
 		return Backend{}, false
 	}
-	return Backend{Service: name, Endpoints: b.endpoints(name, &input.Ports[at])}, true
+	endpoints, looped := b.endpoints(name, &input.Ports[at])
+	return Backend{Service: name, Endpoints: endpoints, Looped: looped}, true
 }

@@ -33,6 +33,8 @@ type Config struct {
 	Source control.Source
 	// Frontends, where set, decides where Services are reached; see control.Config.
 	Frontends func(*mesh.Inputs) map[mesh.Name]mesh.Frontend
+	// Own is what is Weft itself beside what this process listens on.
+	Own mesh.OwnSettings
 	// Published is told each Snapshot once the proxy serves it.
 	Published func(*control.Snapshot)
 	// Problems adds to those of the Mesh and the proxy.
@@ -96,7 +98,7 @@ func New(config Config) (*Node, error) {
 		return nil, err
 	}
 	n.loop = control.New(control.Config{
-		Sources: []control.Source{config.Source}, Frontends: config.Frontends, Publish: n.publish,
+		Sources: []control.Source{config.Source}, Own: n.config.Own, Frontends: config.Frontends, Publish: n.publish,
 	})
 	// Last, for from now on only Run can end what it starts.
 	n.proxy = nodeproxy.New(nodeproxy.Config{
@@ -135,8 +137,10 @@ func (n *Node) listen(metrics prometheus.Gatherer) (err error) {
 		}
 		open = append(open, server)
 	}
+	n.config.Own.Listens = slices.Clone(n.config.Own.Listens)
 	for _, s := range open {
 		n.servers = append(n.servers, s.Run)
+		n.config.Own.Listens = append(n.config.Own.Listens, s.Addr())
 	}
 	return nil
 }

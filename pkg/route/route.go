@@ -81,6 +81,7 @@ type Cluster struct {
 	Service   mesh.Name
 	Port      uint16
 	Endpoints []mesh.Endpoint // by address; may be empty
+	Looped    bool            // empty, for all would lead back to the mesh
 	// Guards decide who may call the Endpoints, one for each, nil for one that
 	// everybody may; nil where that is so for all of them.
 	Guards []*Guard
@@ -180,7 +181,7 @@ func (c *compilation) port(s *mesh.Service, p *mesh.Port) *Port {
 		}
 	}
 	if len(out.Rules) == 0 || !out.Rules[len(out.Rules)-1].all {
-		own := &Cluster{Service: s.Name, Port: p.Number, Endpoints: p.Endpoints, Guards: c.guards(s, p, p.Endpoints)}
+		own := &Cluster{Service: s.Name, Port: p.Number, Endpoints: p.Endpoints, Looped: p.Looped, Guards: c.guards(s, p, p.Endpoints)}
 		out.Rules = append(out.Rules, &Rule{Key: key, Backends: []Backend{{Weight: 1, Cluster: own}}, all: true})
 	}
 	out.survey()
@@ -235,7 +236,7 @@ func (c *compilation) rule(key string, s *mesh.Service, p *mesh.Port, r *mesh.Ro
 		if b.Weight == 0 || served && len(b.Endpoints) == 0 {
 			continue
 		}
-		cluster := &Cluster{Service: b.Service, Port: p.Number, Endpoints: b.Endpoints, Guards: c.guards(s, p, b.Endpoints)}
+		cluster := &Cluster{Service: b.Service, Port: p.Number, Endpoints: b.Endpoints, Looped: b.Looped, Guards: c.guards(s, p, b.Endpoints)}
 		rule.Backends = append(rule.Backends, Backend{Weight: b.Weight, Cluster: cluster})
 		divisor = gcd(divisor, b.Weight)
 	}

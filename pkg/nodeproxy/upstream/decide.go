@@ -75,6 +75,8 @@ func unserved() Decision {
 // at says what becomes of a call at one cluster.
 func (c *Caller) at(s *Snapshot, cluster *Cluster, request route.Request, path []byte) Decision {
 	switch {
+	case cluster.looped:
+		return Decision{Reason: Loop, What: "the endpoints of " + cluster.Service.String() + " are the mesh itself"}
 	case cluster.Empty():
 		return Decision{Reason: NoEndpoints, What: "nothing is ready to serve " + cluster.Service.String()}
 	case cluster.open():

@@ -17,6 +17,7 @@ const (
 	NoRoute           Reason = "no-route"           // the port is no longer in the Table
 	NoBackend         Reason = "no-backend"         // the route has no backend that takes traffic
 	NoEndpoints       Reason = "no-endpoints"       // nothing is ready to serve the port
+	Loop              Reason = "loop"               // all endpoints of the Service are the mesh itself
 	ConnectFailed     Reason = "connect-failed"     // no endpoint accepted a connection
 	UpstreamTimeout   Reason = "upstream-timeout"   // no endpoint answered a connection attempt in time
 	UpstreamReset     Reason = "upstream-reset"     // the endpoint broke off before or within its answer
@@ -55,6 +56,8 @@ func (r Reason) Status() int {
 		return http.StatusMethodNotAllowed
 	case ClientGone:
 		return StatusClientGone
+	case Loop:
+		return http.StatusLoopDetected
 	case Internal:
 		return http.StatusInternalServerError
 	}

@@ -55,6 +55,7 @@ type Cluster struct {
 	Service   mesh.Name
 	port      uint16
 	affinity  bool
+	looped    bool // without endpoints, for all would lead back to the mesh
 	endpoints []*Endpoint
 	policies  *Policies    // of the port that leads to it
 	guard     *route.Guard // who may call them, nil for everybody; of no use where there are parts
@@ -120,7 +121,7 @@ func (b *binder) route(p *route.Port) *Route {
 
 func (b *binder) cluster(r *Route, from *route.Cluster) *Cluster {
 	p := r.Port
-	c := &Cluster{Service: from.Service, port: p.Number, affinity: p.Affinity, endpoints: make([]*Endpoint, len(from.Endpoints)), policies: r.Policies}
+	c := &Cluster{Service: from.Service, port: p.Number, affinity: p.Affinity, looped: from.Looped, endpoints: make([]*Endpoint, len(from.Endpoints)), policies: r.Policies}
 	for i := range from.Endpoints {
 		c.endpoints[i] = b.endpoint(from.Endpoints[i].Address)
 		c.endpoints[i].workload.Store(from.Endpoints[i].Workload)
