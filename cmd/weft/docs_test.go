@@ -78,10 +78,13 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	}
 }
 
+// hasHeading tells whether a heading has the fragment that GitHub gives it: in
+// lower case, without punctuation, with dashes for blanks.
 func hasHeading(text, fragment string) bool {
+	punctuation := regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 	for line := range strings.Lines(text) {
 		title := strings.TrimSpace(strings.TrimLeft(line, "#"))
-		if strings.HasPrefix(line, "#") && strings.NewReplacer(" ", "-", "/", "").Replace(strings.ToLower(title)) == fragment {
+		if strings.HasPrefix(line, "#") && strings.ReplaceAll(punctuation.ReplaceAllString(strings.ToLower(title), ""), " ", "-") == fragment {
 			return true
 		}
 	}

@@ -13,7 +13,32 @@ import (
 func TestTheMeshIsNoEndpointOfItself(t *testing.T) {
 	p := start(t, nil)
 	own := p.prefix()
-	p.write("evil.yaml", strings.NewReplacer("OWN", own).Replace(`
+	p.write("evil.yaml", strings.NewReplacer("OWN", own).Replace(circles))
+	await(t, "the three Services", func() bool { return len(p.problems()) >= 4 })
+	for _, at := range []string{"1:8080", "2:8080"} {
+		response, err := http.Get("http://" + own + at + "/api/problems")
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if reason := response.Header.Get("Weft-Reason"); response.StatusCode != http.StatusLoopDetected || reason != "loop" {
+			t.Errorf("%s: %d %q; want 508 loop", at, response.StatusCode, reason)
+		}
+	}
+	if got, _ := io.ReadAll(dialTCP(t, own+"3:8081")); len(got) > 0 { // an error is a refusal, too
+		t.Errorf("a connection in a circle brought %q", got)
+	}
+	want := []string{
+		"Service evil/admin EndpointForbidden", "Service evil/circle EndpointForbidden", "Service evil/circle EndpointForbidden",
+		"Service evil/wire EndpointForbidden",
+	}
+	if got := p.problems(); !slices.Equal(got, want) {
+		t.Errorf("problems %q; want %q", got, want)
+	}
+}
+
+// circles are Services whose endpoints are the admin API and mesh addresses.
+const circles = `
 apiVersion: v1
 kind: Service
 metadata: {name: admin, namespace: evil}
@@ -49,26 +74,4 @@ metadata: {name: wire, namespace: evil, labels: {kubernetes.io/service-name: wir
 addressType: IPv4
 ports: [{name: tcp, port: 8081, protocol: TCP}]
 endpoints: [{addresses: [OWN3], conditions: {ready: true}}]
-`))
-	await(t, "the three Services", func() bool { return len(p.problems()) >= 4 })
-	for _, at := range []string{"1:8080", "2:8080"} {
-		response, err := http.Get("http://" + own + at + "/api/problems")
-		if err != nil {
-			t.Fatal(err)
-		}
-		response.Body.Close()
-		if reason := response.Header.Get("Weft-Reason"); response.StatusCode != http.StatusLoopDetected || reason != "loop" {
-			t.Errorf("%s: %d %q; want 508 loop", at, response.StatusCode, reason)
-		}
-	}
-	if got, _ := io.ReadAll(dialTCP(t, own+"3:8081")); len(got) > 0 { // an error is a refusal, too
-		t.Errorf("a connection in a circle brought %q", got)
-	}
-	want := []string{
-		"Service evil/admin EndpointForbidden", "Service evil/circle EndpointForbidden", "Service evil/circle EndpointForbidden",
-		"Service evil/wire EndpointForbidden",
-	}
-	if got := p.problems(); !slices.Equal(got, want) {
-		t.Errorf("problems %q; want %q", got, want)
-	}
-}
+`
