@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/weft-mesh/weft/internal/console"
 	"github.com/weft-mesh/weft/pkg/dnspatch"
 	"github.com/weft-mesh/weft/pkg/dnspatch/cluster"
 	"github.com/weft-mesh/weft/pkg/mesh"
@@ -32,18 +33,20 @@ const checkTimeout = 30 * time.Second
 
 // checkCommand is `weft check`: is the mesh whole? One line per check.
 type checkCommand struct {
-	Kubeconfig    string   `description:"The kubeconfig file; by default KUBECONFIG, ~/.kube/config or the pod's own service account."`
-	Namespace     string   `description:"Weft's own namespace."`
-	Domain        string   `description:"The domain of the mesh names."`
-	Aliases       []string `description:"Further domains for the same names, as the controller has them."`
-	ClusterDomain string   `description:"The domain of the cluster's Services, where the controller has it; by default what the Corefile says."`
+	Domain        string        `description:"The domain of the mesh names."`
+	Aliases       []string      `description:"Further domains for the same names, as the controller has them."`
+	ClusterDomain string        `description:"The domain of the cluster's Services, where the controller has it; by default what the Corefile says."`
+	Pre           bool          `description:"Check whether Weft can be installed, instead of whether it is whole."`
+	Wait          time.Duration `description:"How long to check again until everything holds, showing what is waited for; 0 checks once."`
+	Asking
 }
 
-func newCheck() runner { return &checkCommand{Namespace: "weft", Domain: "mesh"} }
+func newCheck() runner { return &checkCommand{Domain: "mesh", Asking: defaultAsking()} }
 
 // finding is one line of the check: what holds or does not, and then what to do.
 type finding struct {
 	ok         bool
+	doubt      bool // it holds, but should be looked at
 	text, hint string
 }
 
@@ -55,51 +58,144 @@ func fails(hint, format string, args ...any) finding {
 	return finding{text: fmt.Sprintf(format, args...), hint: hint}
 }
 
+func doubts(hint, format string, args ...any) finding {
+	return finding{ok: true, doubt: true, text: fmt.Sprintf(format, args...), hint: hint}
+}
+
+// group is the findings about one thing.
+type group struct {
+	title string
+	check func(context.Context, *clients) []finding
+	// decisive is true where nothing after it can be checked unless it holds.
+	decisive bool
+}
+
 // Run prints the findings and fails if one does not hold.
 func (c *checkCommand) Run(ctx context.Context, out io.Writer) error {
 	if err := cmp.Or(
 		checkNamespace(c.Namespace), checkDomains("domain", c.Domain), checkDomains("aliases", c.Aliases...),
-		checkClusterDomain(c.ClusterDomain),
+		checkClusterDomain(c.ClusterDomain), checkDuration("wait", c.Wait, 0),
 	); err != nil {
 		return err
 	}
-	reached, err := connect(c.Kubeconfig)
-	if err != nil {
-		return err
+	p := console.New(out, c.Output)
+	var reached *clients
+	groups := c.local()
+	if c.Admin == "" {
+		var err error
+		if reached, err = connect(c.Kubeconfig); err != nil {
+			return err
+		}
+		groups = c.groups()
+	}
+	if c.Wait > 0 {
+		c.wait(ctx, groups, reached, p)
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	failed := 0
-	for _, f := range c.server(ctx, reached) {
-		failed += f.print(out)
-	}
-	if failed > 0 {
-		return errors.New("nothing else can be checked")
-	}
-	for _, check := range []func(context.Context, *clients) []finding{
-		c.definitions, c.controller, c.nodes, c.dns, c.names, c.problems,
-	} {
-		for _, f := range check(ctx, reached) {
-			failed += f.print(out)
-		}
-	}
-	if failed > 0 {
-		return fmt.Errorf("checks that do not hold: %d", failed)
-	}
-	return nil
+	return show(p, look(ctx, groups, reached))
 }
 
-// print writes a finding and returns 1 if it does not hold, else 0.
-func (f finding) print(out io.Writer) int {
-	if f.ok {
-		fmt.Fprintln(out, "✓", f.text)
-		return 0
+// groups are those of a cluster.
+func (c *checkCommand) groups() []group {
+	if c.Pre {
+		return []group{{"Kubernetes", c.server, true}, {"Rights", c.rights, false}, {"Names", c.corefile, false}, {"What is there", c.before, false}}
 	}
-	fmt.Fprintln(out, "✗", f.text)
-	if f.hint != "" {
-		fmt.Fprintln(out, "  →", f.hint)
+	return []group{
+		{"Kubernetes", c.server, true}, {"Definitions", c.definitions, false}, {"Controller", c.controller, false},
+		{"Node proxies", c.nodes, false}, {"What the proxies see", c.proxies, false}, {"Names", c.naming, false},
+		{"NetworkPolicies", c.networkPolicies, false}, {"Objects", c.problems, false},
 	}
-	return 1
+}
+
+// local are the groups of a weft local.
+func (c *checkCommand) local() []group {
+	return []group{{"What the proxies see", c.proxies, true}, {"Objects", c.proxyProblems, false}}
+}
+
+// naming is all that a mesh name needs.
+func (c *checkCommand) naming(ctx context.Context, k *clients) []finding {
+	return append(c.dns(ctx, k), c.names(ctx, k)...)
+}
+
+// found is a finding as a program reads it.
+type found struct {
+	Group string `json:"group"`
+	OK    bool   `json:"ok"`
+	Doubt bool   `json:"doubt,omitempty"`
+	Text  string `json:"text"`
+	Hint  string `json:"hint,omitempty"`
+}
+
+// look checks group after group.
+func look(ctx context.Context, groups []group, k *clients) (all []found) {
+	for _, g := range groups {
+		whole := true
+		for _, f := range g.check(ctx, k) {
+			all = append(all, found{g.title, f.ok, f.doubt, f.text, f.hint})
+			whole = whole && f.ok
+		}
+		if !whole && g.decisive {
+			break
+		}
+	}
+	return all
+}
+
+// failures counts what does not hold, and returns the first of it.
+func failures(all []found) (n int, first string) {
+	for _, f := range all {
+		if !f.OK {
+			if n == 0 {
+				first = f.Text
+			}
+			n++
+		}
+	}
+	return n, first
+}
+
+// show writes the findings; it is an error where one does not hold.
+func show(p *console.Printer, all []found) error {
+	done, err := p.Structured(all)
+	title := ""
+	for _, f := range all {
+		if done {
+			break
+		}
+		if f.Group != title {
+			title = f.Group
+			p.Printf("%s\n", p.Strong(title))
+		}
+		mark := p.Good("✓")
+		switch {
+		case !f.OK:
+			mark = p.Bad("✗")
+		case f.Doubt:
+			mark = p.Doubtful("!")
+		}
+		p.Printf("  %s %s\n", mark, f.Text)
+		if f.Hint != "" {
+			p.Printf("    → %s\n", f.Hint)
+		}
+	}
+	if n, _ := failures(all); n > 0 {
+		return fmt.Errorf("checks that do not hold: %d", n)
+	}
+	return err
+}
+
+// wait checks until everything holds or the time is over, and shows each time
+// what is waited for, once.
+func (c *checkCommand) wait(ctx context.Context, groups []group, k *clients, p *console.Printer) {
+	ctx, cancel := context.WithTimeout(ctx, c.Wait)
+	defer cancel()
+	waiting := progress{out: p.Out}
+	// What the wait ends with is checked, and told, once more.
+	_ = waiting.until(ctx, func(ctx context.Context) (string, error) {
+		_, first := failures(look(ctx, groups, k))
+		return first, nil
+	})
 }
 
 func (c *checkCommand) server(_ context.Context, k *clients) []finding {
@@ -241,14 +337,7 @@ func (c *checkCommand) problems(ctx context.Context, k *clients) []finding {
 	if err != nil {
 		return []finding{fails("is a controller leading? kubectl -n "+c.Namespace+" get lease weft-controller", "the controller cannot be asked for problems: %v", err)}
 	}
-	if len(problems) == 0 {
-		return []finding{holds("no object has a problem")}
-	}
-	var out []finding
-	for _, p := range problems {
-		out = append(out, fails("", "%s: %s: %s", p.Object, p.Reason, p.Message))
-	}
-	return out
+	return told(problems)
 }
 
 func (c *checkCommand) ask(ctx context.Context, k *clients) (problems []mesh.Problem, err error) {

@@ -66,7 +66,7 @@ func TestCheckOfDNSFollowsTheControllersOptions(t *testing.T) {
 
 // Each part says what does not hold and what to do about it.
 func TestCheckSaysWhatIsMissing(t *testing.T) {
-	c := &checkCommand{Namespace: "weft", Domain: "mesh"}
+	c := &checkCommand{Asking: Asking{Namespace: "weft"}, Domain: "mesh"}
 	meta := func(name string) metav1.ObjectMeta {
 		return metav1.ObjectMeta{Namespace: "weft", Name: name, Generation: 2}
 	}

@@ -56,7 +56,7 @@ func (c *localCommand) Run(ctx context.Context, out io.Writer) error {
 	}
 	m, err := local.New(local.Config{
 		Manifests: c.Manifests, Addresses: addresses, Domain: c.Domain, PortOffset: c.PortOffset,
-		DNSAddress: c.DNS.Address, AdminAddress: c.Admin.Address, Limits: c.Limits, Out: out, Log: log,
+		DNSAddress: c.DNS.Address, Version: version, AdminAddress: c.Admin.Address, Limits: c.Limits, Out: out, Log: log,
 	})
 	if err != nil {
 		return err

@@ -60,8 +60,8 @@ func (c *nodeCommand) Run(ctx context.Context, _ io.Writer) error {
 	cluster := kube.NewCluster(kube.ClusterConfig{Client: api.typed, Dynamic: api.dynamic, Namespace: c.Namespace, Log: log})
 	n, err := node.New(node.Config{
 		Source: cluster, Stale: func() map[string]time.Duration { return staleness(cluster.Status()) },
-		Own:          mesh.OwnSettings{Cluster: true, Namespace: c.Namespace},
-		AdminAddress: c.Admin.Address, MetricsAddress: c.Metrics.Address, Series: c.Metrics.Series,
+		Own:     mesh.OwnSettings{Cluster: true, Namespace: c.Namespace},
+		Version: version, AdminAddress: c.Admin.Address, MetricsAddress: c.Metrics.Address, Series: c.Metrics.Series,
 		TrafficAddress: c.Traffic.Address, TrafficClients: func(ctx context.Context) (*x509.CertPool, error) {
 			return metricsapi.Clients(ctx, api.typed, c.Namespace)
 		},

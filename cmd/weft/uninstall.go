@@ -233,19 +233,13 @@ func (r *remover) left(ctx context.Context, crd *unstructured.Unstructured) (int
 	return 0, nil
 }
 
-// until repeats a check each second until it holds, saying once what it waits for.
+// until repeats a check each second until it holds, saying what it waits for.
 func (r *remover) until(ctx context.Context, what string, holds wait.ConditionWithContextFunc) error {
-	said := false
-	err := wait.PollUntilContextCancel(ctx, time.Second, true, func(ctx context.Context) (bool, error) {
-		done, err := holds(ctx)
-		if err == nil && !done && !said {
-			fmt.Fprintln(r.out, "… waiting until", what)
-			said = true
+	waiting := progress{out: r.out}
+	return waiting.until(ctx, func(ctx context.Context) (string, error) {
+		if done, err := holds(ctx); done || err != nil {
+			return "", err
 		}
-		return done, err
+		return "waiting until " + what, nil
 	})
-	if err != nil {
-		return fmt.Errorf("waiting until %s: %w", what, err)
-	}
-	return nil
 }

@@ -6,6 +6,7 @@
 //	/metrics       Prometheus text or OpenMetrics
 //	/api/table     what is routed, as JSON (a Table)
 //	/api/problems  what is wrong, as a JSON array of mesh.Problem
+//	/api/status    what the process is at, as JSON (a Status)
 //	/api/services/{namespace}/{name}
 //	               all that is known of one Service, as JSON (a Service)
 //	/api/explain   what would become of a call, as JSON (an Explained)
@@ -39,6 +40,10 @@ type Config struct {
 	Metrics prometheus.Gatherer
 	// Latest is the Snapshot that /api/table shows; nil before the first.
 	Latest func() *control.Snapshot
+	// Version of the program, and how long the watch of each kind has been
+	// broken (nil where nothing is watched); with Latest, /api/status shows them.
+	Version string
+	Stale   func() map[string]time.Duration
 	// Problems is what /api/problems shows.
 	Problems func() []mesh.Problem
 	// States is what the proxy has seen of endpoints. With Latest and Problems,
@@ -76,6 +81,7 @@ func Handler(config Config) http.Handler {
 	}
 	if config.Latest != nil {
 		mux.Handle("GET /api/table", table(config.Latest))
+		mux.Handle("GET /api/status", status(config))
 	}
 	if config.Problems != nil {
 		mux.HandleFunc("GET /api/problems", func(w http.ResponseWriter, _ *http.Request) {

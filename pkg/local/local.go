@@ -39,6 +39,8 @@ type Config struct {
 	// DNSAddress and AdminAddress are where the DNS server and the admin API
 	// listen (default a free port of 127.0.0.1).
 	DNSAddress, AdminAddress string
+	// Version of the program, for those who ask.
+	Version string
 	// DrainTimeout is how long what is in flight may take at the end (default 5 s).
 	DrainTimeout time.Duration
 	// Limits of what peers may ask of the proxy; zero values mean the defaults.
@@ -87,9 +89,9 @@ func New(config Config) (*Mesh, error) {
 	m.node, err = node.New(node.Config{
 		Source:    kube.NewFiles(kube.FilesConfig{Paths: config.Manifests, Log: config.Log}),
 		Frontends: m.frontends, Published: m.published, Problems: m.ownProblems, Reword: reword,
-		Own:          mesh.OwnSettings{Listens: []netip.AddrPort{server.Addr()}},
-		Servers:      []func(context.Context) error{server.Serve},
-		AdminAddress: config.AdminAddress, DrainTimeout: config.DrainTimeout, Limits: config.Limits, Log: config.Log,
+		Own:     mesh.OwnSettings{Listens: []netip.AddrPort{server.Addr()}},
+		Servers: []func(context.Context) error{server.Serve},
+		Version: config.Version, AdminAddress: config.AdminAddress, DrainTimeout: config.DrainTimeout, Limits: config.Limits, Log: config.Log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, server.Close())

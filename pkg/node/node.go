@@ -47,6 +47,8 @@ type Config struct {
 	Stale func() map[string]time.Duration
 	// Servers run beside the proxy until everything else has stopped.
 	Servers []func(context.Context) error
+	// Version of the program, for those who ask.
+	Version string
 	// AdminAddress serves the whole admin API (default a free port of
 	// 127.0.0.1), MetricsAddress probes and metrics only (default none).
 	AdminAddress, MetricsAddress string
@@ -114,6 +116,7 @@ func (n *Node) listen(metrics prometheus.Gatherer) (err error) {
 	inside.Latest, inside.Problems, inside.States = n.Latest, n.Problems, n.states
 	inside.Explain = n.explain
 	inside.Traffic = n.counts.Traffic
+	inside.Version, inside.Stale = n.config.Version, n.config.Stale
 	if n.admin, err = admin.Listen(n.config.AdminAddress, admin.Handler(inside)); err != nil {
 		return err
 	}
