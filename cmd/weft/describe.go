@@ -166,6 +166,9 @@ func (d *description) printPort(p *console.Printer, port *mesh.Port) error {
 	case rest:
 		d.rows(p, &table, "", d.Service.Name, port.Endpoints)
 	}
+	if policies := policyLines(port.Policy); len(policies) > 0 {
+		p.Printf("  policies: %s\n", strings.Join(policies, ", "))
+	}
 	return table.Write(p.Out)
 }
 

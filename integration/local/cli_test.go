@@ -17,13 +17,23 @@ import (
 // what the document says into what the test sees.
 func documented(t *testing.T) (p *process, own *strings.Replacer) {
 	t.Helper()
-	text, err := os.ReadFile("../../docs/shop.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
 	pods, _ := ownRange()
 	pods = strings.TrimSuffix(pods, "0/24")
-	p = start(t, map[string]string{"shop.yaml": strings.ReplaceAll(string(text), "127.0.1.", pods)})
+	files := map[string]string{}
+	for _, name := range []string{"shop.yaml", "canary.yaml"} {
+		text, err := os.ReadFile("../../docs/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[name] = strings.ReplaceAll(string(text), "127.0.1.", pods)
+	}
+	p = start(t, map[string]string{"shop.yaml": files["shop.yaml"]})
+	p.examples = t.TempDir()
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(p.examples, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return p, strings.NewReplacer("127.0.1.", pods, "127.77.0.", p.prefix(), "127.0.0.1:15000", p.admin)
 }
 
@@ -70,7 +80,7 @@ func (p *process) run(typed string) string {
 	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "-c", typed)
-	cmd.Dir = p.dir
+	cmd.Dir = p.examples
 	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(weft)+":"+os.Getenv("PATH"), "WEFT_ADMIN="+p.admin, "KUBECONFIG=/dev/null")
 	cmd.WaitDelay = time.Second
 	out, err := cmd.CombinedOutput()

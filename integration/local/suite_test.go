@@ -93,6 +93,8 @@ type process struct {
 	lines  chan string // of standard output; closed at its end
 	table  []string    // the lines before "ready"
 	exited chan struct{}
+	// examples is the folder where what a document says is typed; empty for none.
+	examples string
 }
 
 // log collects what a process writes.

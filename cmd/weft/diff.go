@@ -1,0 +1,287 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/rs/zerolog"
+	"github.com/weft-mesh/weft/internal/console"
+	"github.com/weft-mesh/weft/pkg/control"
+	"github.com/weft-mesh/weft/pkg/kube"
+	"github.com/weft-mesh/weft/pkg/mesh"
+)
+
+// diffCommand is `weft diff`: what would change for whom, if a file were applied?
+type diffCommand struct {
+	File       []string `short:"f" description:"The YAML files and folders that would be applied. Required."`
+	Manifests  []string `description:"YAML files and folders of what there is now, as weft local has them; without it, the cluster."`
+	Access     string   `description:"What holds where no namespace says otherwise, as the node proxies have it: off, audit or enforce." oneOf:"off audit enforce"`
+	Kubeconfig string   `description:"The kubeconfig file; by default KUBECONFIG, ~/.kube/config or the pod's own service account."`
+	Namespace  string   `description:"Weft's own namespace."`
+	Output     string   `short:"o" description:"How the answer is shown: table, wide, json or yaml." oneOf:"table wide json yaml"`
+}
+
+func newDiff() runner {
+	return &diffCommand{Namespace: "weft", Access: mesh.AccessOff.String(), Output: console.FormatTable}
+}
+
+// Run reads what there is, lays the files over it, and compares the Meshes that
+// the code of the proxies builds of both. It is errNo where they differ.
+func (c *diffCommand) Run(ctx context.Context, out io.Writer) error {
+	if len(c.File) == 0 {
+		return usageError("-f is missing; it takes the YAML files that would be applied, such as -f new.yaml")
+	}
+	if err := checkNamespace(c.Namespace); err != nil {
+		return err
+	}
+	now, err := c.source()
+	if err != nil {
+		return err
+	}
+	in := mesh.NewInputs()
+	_ = in.Access.Mode.UnmarshalText([]byte(c.Access)) // its words are checked
+	if err := firstPicture(ctx, now, in); err != nil {
+		return err
+	}
+	listen(in)
+	before := mesh.Build(in)
+	if err := firstPicture(ctx, files(c.File), in); err != nil {
+		return err
+	}
+	listen(in)
+	changes := compare(before, mesh.Build(in))
+	p := console.New(out, c.Output)
+	if done, err := p.Structured(changes); done && err != nil {
+		return err
+	} else if !done {
+		printChanges(p, changes)
+	}
+	if len(changes) > 0 {
+		return errNo
+	}
+	return nil
+}
+
+// source is what there is now.
+func (c *diffCommand) source() (control.Source, error) {
+	if len(c.Manifests) > 0 {
+		return files(c.Manifests), nil
+	}
+	k, err := connect(c.Kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("%w; to compare with files: --manifests", err)
+	}
+	return kube.NewCluster(kube.ClusterConfig{Client: k.typed, Dynamic: k.dynamic, Namespace: c.Namespace, Log: zerolog.Nop()}), nil
+}
+
+func files(paths []string) control.Source {
+	return kube.NewFiles(kube.FilesConfig{Paths: paths, Log: zerolog.Nop()})
+}
+
+// firstPicture applies the first full picture of a source.
+func firstPicture(ctx context.Context, source control.Source, in *mesh.Inputs) error {
+	ctx, enough := context.WithCancel(ctx)
+	defer enough()
+	var mu sync.Mutex // guards in and full: a source may tell from several goroutines
+	full := false
+	err := source.Run(ctx, func(change mesh.Change) {
+		mu.Lock()
+		defer mu.Unlock()
+		if change.Apply != nil && !full {
+			change.Apply(in)
+		}
+		if change.Synced {
+			full = true
+			enough()
+		}
+	})
+	if err == nil && !full {
+		err = errors.New("stopped before everything was read")
+	}
+	return err
+}
+
+// listen gives each Service that has none a listening address, so that it is
+// compared: of those in files nobody has made one.
+func listen(in *mesh.Inputs) {
+	for name, service := range in.Services {
+		if _, has := in.Frontends[name]; has {
+			continue
+		}
+		var f mesh.Frontend
+		for _, port := range service.Ports {
+			f.Ports = append(f.Ports, mesh.FrontendPort{Number: port.Number, Transport: port.Transport})
+		}
+		in.Frontends[name] = f
+	}
+}
+
+// change is what becomes other for one thing.
+type change struct {
+	Subject string   `json:"subject"`
+	Gone    []string `json:"gone,omitempty"`
+	New     []string `json:"new,omitempty"`
+}
+
+// compare tells what differs, subject by subject: what was so and is no more,
+// what was not so and now is.
+func compare(before, after *mesh.Mesh) []change {
+	was, is := facts(before), facts(after)
+	var out []change
+	for _, subject := range union(was, is) {
+		c := change{Subject: subject, Gone: without(was[subject], is[subject]), New: without(is[subject], was[subject])}
+		if len(c.Gone)+len(c.New) > 0 {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// union is the keys of both, sorted.
+func union(a, b map[string][]string) (keys []string) {
+	for _, m := range []map[string][]string{a, b} {
+		for k := range m {
+			keys = append(keys, k)
+		}
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
+}
+
+func without(these, those []string) (left []string) {
+	for _, s := range these {
+		if !slices.Contains(those, s) {
+			left = append(left, s)
+		}
+	}
+	return left
+}
+
+func printChanges(p *console.Printer, changes []change) {
+	if len(changes) == 0 {
+		p.Printf("nothing would change\n")
+	}
+	for i, c := range changes {
+		if i > 0 {
+			p.Printf("\n")
+		}
+		p.Printf("%s\n", p.Strong(c.Subject))
+		for _, s := range c.Gone {
+			p.Printf("  %s\n", p.Bad("- "+s))
+		}
+		for _, s := range c.New {
+			p.Printf("  %s\n", p.Good("+ "+s))
+		}
+	}
+}
+
+// facts writes a Mesh as sentences about Services, about who may call whom, and
+// about problems.
+func facts(m *mesh.Mesh) map[string][]string {
+	out := map[string][]string{}
+	for _, s := range m.Services {
+		out["Service "+s.Name.String()] = serviceFacts(s)
+	}
+	accessFacts(m, out)
+	for _, p := range m.Problems {
+		out["Problems"] = append(out["Problems"], fmt.Sprintf("%s: %s: %s", p.Object, p.Reason, p.Message))
+	}
+	return out
+}
+
+func serviceFacts(s *mesh.Service) (out []string) {
+	for _, p := range s.Ports {
+		add := func(format string, args ...any) {
+			out = append(out, fmt.Sprintf("port %d: ", p.Number)+fmt.Sprintf(format, args...))
+		}
+		add("speaks %s", spoken(p))
+		for i, r := range p.Routes {
+			add("%d. %s: %s", i+1, routeLine(r), shares(r.Backends))
+		}
+		if len(p.Routes) == 0 {
+			add("every call goes to its own endpoints")
+		}
+		for _, e := range p.Endpoints {
+			add("endpoint %s", e.Address)
+		}
+		for _, policy := range policyLines(p.Policy) {
+			add("%s", policy)
+		}
+	}
+	return out
+}
+
+// shares writes what each backend gets.
+func shares(backends []mesh.Backend) string {
+	var sum int64
+	for _, b := range backends {
+		sum += b.Weight
+	}
+	var out []string
+	for _, b := range backends {
+		out = append(out, percent(b.Weight, sum)+" "+b.Service.Name)
+	}
+	return strings.Join(out, ", ")
+}
+
+// accessFacts tells, for each service account that workloads run as, who may
+// call them.
+func accessFacts(m *mesh.Mesh, out map[string][]string) {
+	modes := map[mesh.Name]mesh.AccessMode{}
+	for _, w := range m.Workloads {
+		modes[mesh.Name{Namespace: w.Name.Namespace, Name: w.ServiceAccount}] = w.Access
+	}
+	for account, mode := range modes {
+		subject := "Calls to service account " + account.String()
+		switch mode {
+		case mesh.AccessOff:
+			out[subject] = []string{"everybody may do everything"}
+			continue
+		case mesh.AccessAudit:
+			out[subject] = []string{"everybody may do everything; what is not allowed is told"}
+		default:
+			out[subject] = []string{"nobody may do anything but what follows"}
+		}
+		for _, g := range m.Access.Grants {
+			if g.Destination.Name != account || g.Destination.Binding {
+				continue
+			}
+			for _, from := range g.Sources {
+				for _, may := range granted(g) {
+					out[subject] = append(out[subject], from.Name.String()+" may: "+may)
+				}
+			}
+		}
+	}
+}
+
+// granted writes what a Grant allows.
+func granted(g *mesh.Grant) (out []string) {
+	on := ""
+	switch {
+	case g.Port != 0:
+		on = fmt.Sprintf(" on port %d", g.Port)
+	case len(g.TCP.Only) > 0:
+		on = fmt.Sprintf(" on TCP ports %s", numbers(g.TCP.Only))
+	case len(g.UDP.Only) > 0:
+		on = fmt.Sprintf(" on UDP ports %s", numbers(g.UDP.Only))
+	}
+	if !g.Requests {
+		return []string{"everything" + on + by(g)}
+	}
+	for _, m := range g.Matches {
+		out = append(out, requestsOf(m)+on+by(g))
+	}
+	return out
+}
+
+func by(g *mesh.Grant) string { return ", by " + g.Origin.String() }
+
+func numbers(ports []uint16) string {
+	return strings.Trim(strings.ReplaceAll(fmt.Sprint(ports), " ", ", "), "[]")
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/weft-mesh/weft/integration/testenv"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// A file is compared with what the cluster has; nothing of it is written there.
+func TestDiffComparesAFileWithTheCluster(t *testing.T) {
+	api := testenv.StartAPIServer(t)
+	kubeconfig := api.Kubeconfig("admin", "system:masters")
+	k, err := connect(kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"orders", "orders-v2"} {
+		if _, err := k.typed.CoreV1().Services("default").Create(t.Context(), &corev1.Service{
+			ObjectMeta: metav1.ObjectMeta{Name: name},
+			Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Name: "http", Port: 80}}},
+		}, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	diff := func(text string) (string, error) {
+		path := filepath.Join(t.TempDir(), "new.yaml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var out strings.Builder
+		err := run(t.Context(), []string{"diff", "-f", path, "--kubeconfig", kubeconfig}, &out)
+		return out.String(), err
+	}
+	said, err := diff(`
+apiVersion: v1
+kind: Service
+metadata: {name: orders, namespace: default, annotations: {weft.mesh/timeout: 2s}}
+spec: {ports: [{name: tcp, port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: users}
+spec: {ports: [{name: http, port: 80}]}
+`)
+	if !errors.Is(err, errNo) {
+		t.Errorf("error %v; want the answer no", err)
+	}
+	want := `Service default/orders
+  - port 80: speaks http
+  + port 80: speaks tcp
+  + port 80: timeout: 2s
+
+Service default/users
+  + port 80: speaks http
+  + port 80: every call goes to its own endpoints
+`
+	if diff := cmp.Diff(want, said); diff != "" {
+		t.Error(diff)
+	}
+	if said, err := diff("{apiVersion: v1, kind: Service, metadata: {name: orders-v2}, spec: {ports: [{name: http, port: 80}]}}"); err != nil || said != "nothing would change\n" {
+		t.Errorf("the same again: %v\n%s", err, said)
+	}
+	if _, err := k.typed.CoreV1().Services("default").Get(t.Context(), "users", metav1.GetOptions{}); err == nil {
+		t.Error("the Service was written")
+	}
+}
