@@ -48,6 +48,7 @@ func commands() []command {
 		{"describe", "show what the mesh knows of a Service, from its name to its endpoints", newDescribe},
 		{"explain", "say what would become of a call, rule by rule", newExplain},
 		{"diff", "say what would change for whom if a file were applied", newDiff},
+		{"bugreport", "write one archive of all that helps to find a fault, without secrets", newBugreport},
 		{"uninstall", "remove everything of Weft from a cluster", newUninstall},
 		{"completion", "print what bash, zsh or fish need to complete commands and flags", func() runner { return &completionCommand{} }},
 		{"version", "print the version", func() runner { return &versionCommand{} }},

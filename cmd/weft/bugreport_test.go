@@ -1,0 +1,109 @@
+package main
+
+import (
+	"archive/tar"
+	"compress/gzip"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/weft-mesh/weft/integration/testenv"
+)
+
+// unpacked is what an archive holds, by the names of the files.
+func unpacked(t *testing.T, path string) map[string]string {
+	t.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	zip, err := gzip.NewReader(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]string{}
+	for r := tar.NewReader(zip); ; {
+		header, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return out
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[strings.TrimPrefix(header.Name, "weft-bugreport/")] = string(content)
+	}
+}
+
+// The report of a cluster holds its objects, tells what could not be read, and
+// holds no secret.
+func TestABugreportHoldsNoSecret(t *testing.T) {
+	api := testenv.StartAPIServer(t)
+	kubeconfig := api.Kubeconfig("admin", "system:masters")
+	k, err := connect(kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const secret = "hunter2-hunter2"
+	if _, err := k.typed.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "weft"}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.typed.CoreV1().Secrets("weft").Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "tls"}, StringData: map[string]string{"key": secret}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.typed.CoreV1().Pods("weft").Create(t.Context(), &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "weft-node-x", Annotations: map[string]string{"example.com/api-token": secret}},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "weft", Image: "weft", Env: []corev1.EnvVar{{Name: "ANYTHING", Value: secret}}}}},
+	}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "report.tar.gz")
+	var out strings.Builder
+	if err := run(t.Context(), []string{"bugreport", "-f", path, "--kubeconfig", kubeconfig}, &out); err != nil {
+		t.Fatal(err)
+	}
+	files := unpacked(t, path)
+	for name, content := range files {
+		if strings.Contains(content, secret) {
+			t.Errorf("%s holds the secret:\n%s", name, content)
+		}
+	}
+	if !strings.Contains(files["cluster/weft-pods.yaml"], "weft-node-x") || !strings.HasPrefix(files["cluster/version.txt"], "v1.") {
+		t.Errorf("the archive lacks the pods or the version: %v", files)
+	}
+	for _, want := range []string{"proxies: no node proxy runs", "cluster/all-trafficsplits.yaml: "} {
+		if !strings.Contains(files["errors.txt"], want) {
+			t.Errorf("errors.txt lacks %q:\n%s", want, files["errors.txt"])
+		}
+	}
+	if err := run(t.Context(), []string{"bugreport", "-f", path, "--kubeconfig", kubeconfig}, &out); !errors.Is(err, errUsage) {
+		t.Errorf("over a file that is there: %v", err)
+	}
+}
+
+func TestWhatLooksLikeACredentialIsLeftOut(t *testing.T) {
+	for text, want := range map[string]string{
+		"password: hunter2 x":                                               "password: [left out]",
+		`{"apiKey": "abc def", "port": 80}`:                                 `{"apiKey": [left out], "port": 80}`,
+		"Authorization: Bearer abc.def":                                     "Authorization: [left out]",
+		"sent bearer abcdefgh12345 to it":                                   "sent bearer [left out] to it",
+		"a eyJhbGciOi.eyJzdWIiOi.c2ln b":                                    "a [left out] b",
+		"-----BEGIN RSA PRIVATE KEY-----\nx\n-----END RSA PRIVATE KEY-----": "[left out]",
+		"serviceAccountName: weft-node":                                     "serviceAccountName: weft-node",
+		"automountServiceAccountToken: false":                               "automountServiceAccountToken: [left out]",
+	} {
+		if got := string(withoutSecrets([]byte(text))); got != want {
+			t.Errorf("%q: %q; want %q", text, got, want)
+		}
+	}
+}
