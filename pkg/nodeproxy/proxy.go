@@ -69,15 +69,14 @@ func New(config Config) *Proxy {
 	config.Limits = config.Limits.OrDefault()
 	p := &Proxy{config: config, listeners: map[upstream.Key]*listener{}}
 	p.life, p.end = context.WithCancel(context.Background())
-	dialer := upstream.Dialer{Timeout: config.Limits.ConnectTimeout}
+	dialer := upstream.Dialer{Timeout: config.Limits.ConnectTimeout, Most: config.Limits.Connections}
 	p.tcp = l4.TCP{
 		Log: config.Log, Metrics: config.Metrics, Dialer: dialer,
 		DetectTimeout: config.DetectTimeout, Idle: config.TCPIdleTimeout,
 	}
 	most := config.Limits
 	p.http1 = http1.New(http1.Config{
-		Log: config.Log, Metrics: config.Metrics, Dialer: dialer, Current: p.current.Load,
-		IdleTimeout: most.IdleTimeout, HeadTimeout: most.HeadTimeout, ProgressTimeout: most.BodyTimeout,
+		Log: config.Log, Metrics: config.Metrics, Dialer: dialer, Current: p.current.Load, Limits: most,
 	})
 	p.http2 = http2.New(http2.Config{
 		Log: config.Log, Metrics: config.Metrics, Dialer: dialer, Current: p.current.Load, Limits: most,

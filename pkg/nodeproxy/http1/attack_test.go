@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/weft-mesh/weft/pkg/nodeproxy/http1"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/limits"
 )
 
 // B10: an endpoint that sends a body after the head of an answer that has none
@@ -137,7 +138,7 @@ func TestALongFirstReadIsKept(t *testing.T) {
 // waited for, however long the engine has run.
 func TestABodyAfterAFirstReadIsWaitedFor(t *testing.T) {
 	const limit = time.Second
-	w := newWorld(t, http1.Config{ProgressTimeout: limit}, newOrigin(t, mirror).at)
+	w := newWorld(t, http1.Config{Limits: limits.Limits{BodyTimeout: limit}}, newOrigin(t, mirror).at)
 	<-time.After(limit + limit/2)
 	near, far := tcpPair(t)
 	head := "POST /late HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 3\r\n\r\n"

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/weft-mesh/weft/pkg/nodeproxy/http1"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/limits"
 )
 
 // What a hostile endpoint answers, as raw bytes. want is what the client gets
@@ -172,7 +173,7 @@ func TestB11TheBodyIsAskedFor(t *testing.T) {
 func TestB49SlowClients(t *testing.T) {
 	for _, raw := range []string{"GET / HT", "GET / HTTP/1.1\r\nHost: h\r\n", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nabc",
 		"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc"} {
-		w := newWorld(t, http1.Config{HeadTimeout: 50 * time.Millisecond, ProgressTimeout: 50 * time.Millisecond}, newOrigin(t, mirror).at)
+		w := newWorld(t, http1.Config{Limits: limits.Limits{HeadTimeout: 50 * time.Millisecond, BodyTimeout: 50 * time.Millisecond}}, newOrigin(t, mirror).at)
 		if got := w.ask(raw); strings.Contains(got, "200") {
 			t.Errorf("%q: got %q", raw, got)
 		}

@@ -249,7 +249,7 @@ func (c *conn) drink(x *exchange) bool {
 		f.w += n
 		switch {
 		case n > 0:
-			f.since = c.now
+			f.count(n, x.due(c.engine), c.now)
 		case err == io.EOF:
 			c.half, c.canRead = true, false
 		case err != errWouldBlock && f.r == f.w:

@@ -47,6 +47,7 @@ func (e *Engine) connect(c *conn, p *pool) (*link, error) {
 	l.owner.Store(c)
 	if err := l.take(tcp); err != nil {
 		_ = tcp.Close()
+		p.endpoint.Disconnected()
 		return nil, &upstream.DialError{Endpoint: p.endpoint, Err: err}
 	}
 	l.on = l

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/limits"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 	"github.com/weft-mesh/weft/pkg/telemetry"
 )
@@ -21,15 +22,8 @@ type Config struct {
 	Dialer  upstream.Dialer
 	// Current returns the Snapshot that decides a request that begins now.
 	Current func() *upstream.Snapshot
-	// IdleTimeout closes a client's connection without requests; zero means 5 minutes.
-	IdleTimeout time.Duration
-	// HeadTimeout is how long a request's head may take from its first byte;
-	// zero means 10 seconds.
-	HeadTimeout time.Duration
-	// ProgressTimeout is how long a client may neither send the next bytes of a
-	// body nor take the next bytes of an answer, and an endpoint not take the
-	// next bytes of a body; zero means one minute.
-	ProgressTimeout time.Duration
+	// Limits of what clients and endpoints may ask.
+	Limits limits.Limits
 }
 
 // Conn is a client's connection that is known to carry HTTP/1.
@@ -48,6 +42,7 @@ type Conn struct {
 // Engine serves HTTP/1 connections. Make it with New, end it with Close.
 type Engine struct {
 	config    Config
+	portion   int // of a body, that must move in time
 	epoch     time.Time
 	pools     pools
 	exchanges sync.Pool       // *exchange
@@ -64,10 +59,8 @@ type Engine struct {
 
 // New starts an Engine.
 func New(config Config) *Engine {
-	config.IdleTimeout = orDefault(config.IdleTimeout, 5*time.Minute)
-	config.HeadTimeout = orDefault(config.HeadTimeout, 10*time.Second)
-	config.ProgressTimeout = orDefault(config.ProgressTimeout, time.Minute)
-	e := &Engine{config: config, epoch: time.Now()}
+	config.Limits = config.Limits.OrDefault()
+	e := &Engine{config: config, portion: config.Limits.BodyPortion(), epoch: time.Now()}
 	e.pools.now = e.now
 	e.life, e.end = context.WithCancel(context.Background())
 	e.pollers = make([]poller, runtime.GOMAXPROCS(0))
@@ -78,13 +71,6 @@ func New(config Config) *Engine {
 	}
 	e.running.Go(e.observe)
 	return e
-}
-
-func orDefault(d, otherwise time.Duration) time.Duration {
-	if d == 0 {
-		return otherwise
-	}
-	return d
 }
 
 // now is the engine's clock: the time since New.

@@ -84,7 +84,11 @@ func (e *Engine) exchange() *exchange {
 	if x, ok := e.exchanges.Get().(*exchange); ok {
 		return x
 	}
+	most := &e.config.Limits
 	x := &exchange{own: make([]byte, headBuffer)}
+	x.request.Limits = wire.Limits{Bytes: most.HeadBytes, Fields: most.Fields}
+	x.response.Limits = x.request.Limits
+	x.down.least = e.portion
 	x.down.out = make([]byte, 0, 2*gathered)
 	x.up.buf = x.own
 	return x
@@ -120,7 +124,7 @@ func (x *exchange) again() {
 	a := &x.answer
 	a.sent, a.refused, a.begun, a.headDone, a.told, a.closing = 0, nil, false, false, false, false
 	a.outcome, a.interims, a.why = open, 0, nil
-	a.down = flow{buf: a.down.buf, lent: a.down.lent, out: a.down.out[:0]}
+	a.down = flow{buf: a.down.buf, lent: a.down.lent, out: a.down.out[:0], least: a.down.least}
 	x.expect()
 }
 
@@ -168,6 +172,15 @@ func (x *exchange) hold() (done bool, err error) {
 func (x *exchange) fits() bool {
 	length, sized := x.request.Length()
 	return sized && length <= replayable
+}
+
+// due is how many bytes the client must send in time: as many as its rate says
+// where it has said how many come, else any.
+func (x *exchange) due(e *Engine) int {
+	if _, sized := x.request.Length(); x.headed && sized || x.body.Sized() > 0 {
+		return e.portion
+	}
+	return 0
 }
 
 // open tells that a request has begun and is not complete.

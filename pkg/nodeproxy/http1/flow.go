@@ -10,18 +10,36 @@ import (
 // flow is bytes on their way from one connection to another. What the sink does
 // not take stays here, and the source is not read meanwhile.
 type flow struct {
-	out   []byte  // goes first: heads, and small pieces that were gathered
-	sent  int     // of out
-	pass  []byte  // goes then: a part of buf
-	put   []byte  // and then this
-	buf   []byte  // buf[r:w] was read and is not used yet
-	r, w  int     // in buf
-	lent  *[]byte // the engine's, where buf is one
-	over  bool    // the source has ended
-	shut  bool    // and the sink was told
-	stuck bool    // the sink takes no more
-	// since is when bytes moved last, or when the sink began to take no more.
+	out  []byte  // goes first: heads, and small pieces that were gathered
+	sent int     // of out
+	pass []byte  // goes then: a part of buf
+	put  []byte  // and then this
+	buf  []byte  // buf[r:w] was read and is not used yet
+	r, w int     // in buf
+	lent *[]byte // the engine's, where buf is one
+	over bool    // the source has ended
+	shut bool    // and the sink was told
+	// since is when enough bytes had moved last, or the turn of the side began
+	// that must move; owed is how many are enough the next time.
 	since time.Duration
+	owed  int
+	least int  // is enough for the sink
+	stuck bool // it is the sink's turn
+}
+
+// count takes it that bytes have moved of the side whose turn it is. least is
+// how many are enough from then on.
+func (f *flow) count(n, least int, now time.Duration) {
+	if f.owed -= n; f.owed <= 0 {
+		f.since, f.owed = now, least
+	}
+}
+
+// turn begins the turn of one side.
+func (f *flow) turn(stuck bool, now time.Duration) {
+	if f.stuck != stuck {
+		f.stuck, f.since, f.owed = stuck, now, f.least
+	}
 }
 
 // waits tells that the sink has not taken everything.
@@ -32,15 +50,15 @@ func (f *flow) flush(to *sock, now time.Duration) (done bool, err error) {
 	for f.waits() {
 		n, err := to.send(f.out[f.sent:], f.pass)
 		if err == errWouldBlock {
-			if !f.stuck {
-				f.stuck, f.since = true, now
-			}
+			f.turn(true, now)
 			return false, nil
 		}
 		if err != nil {
 			return false, err
 		}
-		f.since = now
+		if f.stuck {
+			f.count(n, f.least, now)
+		}
 		of := min(n, len(f.out)-f.sent)
 		f.sent += of
 		f.pass = f.pass[n-of:]
@@ -51,7 +69,7 @@ func (f *flow) flush(to *sock, now time.Duration) (done bool, err error) {
 			}
 		}
 	}
-	f.stuck = false
+	f.turn(false, now)
 	return true, nil
 }
 

@@ -29,6 +29,12 @@ type link struct {
 	reused          bool // it has carried a request before
 }
 
+// close closes the connection.
+func (l *link) close() {
+	l.sock.close()
+	l.pool.endpoint.Disconnected()
+}
+
 // happened is told by the poller. What happens to an idle link is the end of it.
 func (l *link) happened(e events) {
 	for {

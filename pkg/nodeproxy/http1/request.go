@@ -82,6 +82,7 @@ func (c *conn) begin(x *exchange) (ok, done bool) {
 		return false, true
 	}
 	x.body = x.request.Body()
+	x.up.since, x.up.owed = c.now, x.due(c.engine)
 	if x.request.Expects() {
 		x.down.out = append(x.down.out, "HTTP/1.1 100 Continue\r\n\r\n"...)
 		if _, err := x.down.flush(&c.sock, c.now); err != nil {

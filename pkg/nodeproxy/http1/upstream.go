@@ -180,7 +180,7 @@ func (c *conn) fill(x *exchange) bool {
 		return false
 	}
 	f.w += n
-	f.since = c.now
+	f.count(n, x.due(c.engine), c.now)
 	return true
 }
 

@@ -10,28 +10,28 @@ import (
 // negative for a conn that is idle. What a state waits for is written here; what
 // it does when that time has come, in expire.
 func (c *conn) deadline() (until time.Duration) {
-	limits, x := &c.engine.config, c.x
+	most, x := &c.engine.config.Limits, c.x
 	switch c.state {
 	case reading:
 		switch {
 		case x == nil:
-			return -(c.since + limits.IdleTimeout)
+			return -(c.since + most.IdleTimeout)
 		case x.headed:
-			return x.up.since + limits.ProgressTimeout
+			return x.up.since + most.BodyTimeout
 		}
-		return x.started + limits.HeadTimeout
+		return x.started + most.HeadTimeout
 	case dialing, exchanging:
 		if x.left != 0 {
 			until = x.left + grace
 		}
 		if c.state == exchanging && c.uploads(x) {
-			until = earlier(until, x.up.since+limits.ProgressTimeout)
+			until = earlier(until, x.up.since+most.BodyTimeout)
 		}
 		if x.down.waits() {
-			until = earlier(until, x.down.since+limits.ProgressTimeout)
+			until = earlier(until, x.down.since+most.BodyTimeout)
 		}
 	case answered:
-		return x.down.since + limits.ProgressTimeout
+		return x.down.since + most.BodyTimeout
 	case lingering:
 		return c.since + patienceToLinger
 	}
@@ -77,7 +77,7 @@ func (c *conn) expired() bool {
 func overdue(e *Engine, until int64, now time.Duration) bool {
 	if until < 0 {
 		at := time.Duration(-until)
-		return now >= at || e.quiet.Load() && now-(at-e.config.IdleTimeout) > idleLongEnough
+		return now >= at || e.quiet.Load() && now-(at-e.config.Limits.IdleTimeout) > idleLongEnough
 	}
 	return until > 0 && now >= time.Duration(until)
 }

@@ -32,6 +32,7 @@ type bridge struct {
 	// Of whoever writes.
 	out   *buffer // what is said but not written; nil for nothing
 	sent  int     // how much of it was written
+	gone  int     // how many bytes were written since moved was asked
 	ahead int     // frames, in bytes, of what is written next that are said already
 
 	// owes is since when the client owes the next bytes of a body, in Unix
@@ -146,6 +147,12 @@ func (b *bridge) late(now time.Time, patience time.Duration) bool {
 	return since != 0 && now.UnixNano()-since > int64(patience)
 }
 
+// moved is how many bytes were written since it was asked before.
+func (b *bridge) moved() (n int) {
+	n, b.gone = b.gone, 0
+	return n
+}
+
 // saidAtOnce is how much is said before it is written.
 const saidAtOnce = 16 << 10
 
@@ -160,6 +167,7 @@ func (b *bridge) write(in []byte, wait bool) (done int, err error) {
 		if rest := b.out.bytes(); b.sent < len(rest) {
 			n, err := b.driver.write(rest[b.sent:], wait)
 			b.sent += n
+			b.gone += n
 			if err != nil {
 				return done, err
 			}

@@ -67,24 +67,25 @@ type conn struct {
 	ringAt int
 	ring   []uint32 // streams that were reset lately
 
-	out       *buffer // what is to be written; nil for nothing
-	answers   int     // how many frames of it only answer the peer's
-	scheduled bool    // a goroutine will flush at the end of its batch
-	writing   bool    // a goroutine writes, and will write what is added
-	progress  time.Time
-	credit    int     // what may be sent on all streams
-	initial   int     // the window of a new stream of the peer
-	peak      int     // the most that credit was
-	reserve   int     // what of each stream's window is used only while there is plenty of credit
-	blocked   []*half // halves that wait for a window
-	limit     int     // how many streams an endpoint takes
-	told      bool    // the peer's first SETTINGS came
-	newTable  bool    // the peer said how large a table it offers
-	dead      bool    // nothing can be sent any more
-	goodbye   bool    // the client was told to go
-	final     bool    // no new streams: the client was told the last one
-	leaving   bool    // no new streams on a connection to an endpoint
-	closing   bool    // when all is written, the connection ends
+	out       *buffer   // what is to be written; nil for nothing
+	answers   int       // how many frames of it only answer the peer's
+	scheduled bool      // a goroutine will flush at the end of its batch
+	writing   bool      // a goroutine writes, and will write what is added
+	progress  time.Time // when enough was written last
+	owes      int       // how much is enough the next time, while the connection is stuck
+	credit    int       // what may be sent on all streams
+	initial   int       // the window of a new stream of the peer
+	peak      int       // the most that credit was
+	reserve   int       // what of each stream's window is used only while there is plenty of credit
+	blocked   []*half   // halves that wait for a window
+	limit     int       // how many streams an endpoint takes
+	told      bool      // the peer's first SETTINGS came
+	newTable  bool      // the peer said how large a table it offers
+	dead      bool      // nothing can be sent any more
+	goodbye   bool      // the client was told to go
+	final     bool      // no new streams: the client was told the last one
+	leaving   bool      // no new streams on a connection to an endpoint
+	closing   bool      // when all is written, the connection ends
 	since     time.Time
 	patience  int // what a peer may still offend
 	refilled  time.Time
@@ -132,6 +133,11 @@ type half struct {
 	left       int  // how much waited when it was looked after last
 	leftSince  time.Time
 	owed       int // what was sent but not yet credited to the peer half
+
+	// Since when the client owes a portion of its body, and how much of it was
+	// there then.
+	dueSince time.Time
+	dueFrom  int64
 
 	call     call        // of a client's half
 	refunded int         // what the client was given back of it

@@ -173,6 +173,9 @@ func (d *driver) close(c *conn, w *work) {
 	c.kill()
 	c.mu.Unlock()
 	_ = d.tcp.Close()
+	if !c.down() {
+		c.pool.endpoint.Disconnected()
+	}
 	w.now = time.Now()
 	defer func() {
 		c.engine.unregister(c)

@@ -126,6 +126,7 @@ func (c *conn) look(w *work) {
 	defer c.mu.Unlock()
 	c.loseWaiting(w)
 	c.loseUnread(w)
+	c.loseSlow(w)
 	idle := w.now.Sub(c.since)
 	switch {
 	case c.bridge != nil && c.bridge.late(w.now, most.BodyTimeout):
@@ -158,6 +159,24 @@ func (c *conn) loseWaiting(w *work) {
 	for _, h := range c.halves {
 		if h.call.waiting && h.call.resumeAt.IsZero() && w.now.Sub(h.call.dispatched) > c.engine.config.WaitTimeout {
 			c.refuse(w, h, refusal{reason: upstream.UpstreamTimeout, what: "its endpoint takes no more requests at once, and none ended in time"})
+		}
+	}
+}
+
+// loseSlow ends requests whose client has said how long the body is, and does
+// not send it at the least rate though it may. The caller holds mu.
+func (c *conn) loseSlow(w *work) {
+	most := &c.engine.config.Limits
+	for _, h := range c.halves {
+		switch {
+		case !c.down() || h.remoteEnd || h.length <= 0 || h.window <= 0:
+			h.dueSince = time.Time{}
+		case h.dueSince.IsZero() || h.got-h.dueFrom >= int64(most.BodyPortion()):
+			h.dueSince, h.dueFrom = w.now, h.got
+		case w.now.Sub(h.dueSince) > most.BodyTimeout:
+			c.abandon(w, h)
+			h.call.left = true
+			c.drop(w, h, cancelled)
 		}
 	}
 }

@@ -109,6 +109,7 @@ func (p *pool) connect() {
 	d, err := newDriver(tcp)
 	if err != nil {
 		_ = tcp.Close()
+		p.endpoint.Disconnected()
 		p.failed(w, err)
 		w.finish()
 		return

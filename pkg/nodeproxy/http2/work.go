@@ -75,7 +75,7 @@ func (c *conn) flush(w *work) {
 		}
 		if n < len(out.b) || round == mostRounds {
 			c.mu.Lock()
-			c.progress = time.Now()
+			c.progress, c.owes = time.Now(), c.portion()
 			c.stuck.Store(true)
 			c.mu.Unlock()
 			c.engine.running.Go(func() { c.writeOn(out, n) })
@@ -131,9 +131,7 @@ func (c *conn) writeOn(out *buffer, from int) {
 				return
 			}
 			from += n
-			c.mu.Lock()
-			c.progress = time.Now()
-			c.mu.Unlock()
+			c.wrote(n)
 		}
 		w.now = time.Now()
 		w.refund(out.credits)
@@ -151,6 +149,26 @@ func (c *conn) writeOn(out *buffer, from int) {
 		c.mu.Unlock()
 	}
 	sound = true
+}
+
+// portion is how much a client must take in time.
+func (c *conn) portion() int {
+	if !c.down() {
+		return 0 // of an endpoint any byte will do
+	}
+	return c.engine.config.Limits.BodyPortion()
+}
+
+// wrote takes it that a stuck connection took some bytes.
+func (c *conn) wrote(n int) {
+	if c.bridge != nil {
+		n = c.bridge.moved()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.owes -= n; c.owes <= 0 {
+		c.progress, c.owes = time.Now(), c.portion()
+	}
 }
 
 // broken notes that nothing can be written any more; the reader ends the

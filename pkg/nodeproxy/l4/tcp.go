@@ -71,6 +71,7 @@ type outgoing struct {
 
 func (o *outgoing) run(ctx context.Context, fromClient, fromServer []byte) {
 	defer o.endpoint.Release()
+	defer o.endpoint.Disconnected()
 	subject := upstream.Subject{Snapshot: o.call.Snapshot, Route: o.call.Route, Cluster: o.cluster, Endpoint: o.endpoint, Protocol: "tcp"}
 	counter := o.tcp.Metrics.Connection(subject.Call(o.call.address()))
 	defer counter.Close()
@@ -83,8 +84,9 @@ func (o *outgoing) run(ctx context.Context, fromClient, fromServer []byte) {
 
 // drop closes the outgoing connection unused.
 func (o *outgoing) drop() {
-	o.endpoint.Release()
 	_ = o.conn.Close()
+	o.endpoint.Disconnected()
+	o.endpoint.Release()
 }
 
 // connect finds an endpoint that accepts a connection, trying others where one

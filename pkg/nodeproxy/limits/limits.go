@@ -26,6 +26,9 @@ const (
 	minHeld      = 64 << 10
 	maxHeld      = 16 << 20
 	maxStreams   = 10_000
+	maxRate      = 1 << 20
+	// maxConnections is how many local ports there can be to one endpoint.
+	maxConnections = 1 << 16
 )
 
 // Limits of one proxy. Zero values mean the defaults.
@@ -37,6 +40,8 @@ type Limits struct {
 	HeadTimeout    time.Duration `description:"How long the head of a request may take from its first byte."`
 	IdleTimeout    time.Duration `description:"How long an HTTP client's connection may be without a request."`
 	BodyTimeout    time.Duration `description:"How long nothing of an HTTP body may be given by its sender, or taken by its receiver, when it is their turn."`
+	BodyRate       int           `description:"How many bytes a second of an HTTP body a client must give or take on average over each bodyTimeout, when it is its turn and the bytes are known to be due."`
+	Connections    int           `description:"How many connections may be open to one endpoint."`
 	ConnectTimeout time.Duration `description:"How long one attempt to connect to an endpoint may take, where no policy says another."`
 }
 
@@ -53,6 +58,8 @@ func (l Limits) OrDefault() Limits {
 		HeadTimeout:    cmp.Or(l.HeadTimeout, 10*time.Second),
 		IdleTimeout:    cmp.Or(l.IdleTimeout, 5*time.Minute),
 		BodyTimeout:    cmp.Or(l.BodyTimeout, time.Minute),
+		BodyRate:       cmp.Or(l.BodyRate, 500),
+		Connections:    cmp.Or(l.Connections, 10_000),
 		ConnectTimeout: cmp.Or(l.ConnectTimeout, time.Second),
 	}
 }
@@ -65,9 +72,16 @@ func (l Limits) Check() error {
 		between("fields", l.Fields, minFields, MaxFields),
 		between("streams", l.Streams, 1, maxStreams),
 		between("heldBytes", l.HeldBytes, minHeld, maxHeld),
+		between("bodyRate", l.BodyRate, 1, maxRate),
+		between("connections", l.Connections, 1, maxConnections),
 		positive("headTimeout", l.HeadTimeout), positive("idleTimeout", l.IdleTimeout),
 		positive("bodyTimeout", l.BodyTimeout), positive("connectTimeout", l.ConnectTimeout),
 	)
+}
+
+// BodyPortion is how many bytes must move in each BodyTimeout.
+func (l *Limits) BodyPortion() int {
+	return max(1, int(float64(l.BodyRate)*l.BodyTimeout.Seconds()))
 }
 
 func between(flag string, value, least, most int) error {

@@ -12,7 +12,13 @@ import (
 type Dialer struct {
 	// Timeout of one attempt, where no policy says another; zero means one second.
 	Timeout time.Duration
+	// Most is how many connections to one endpoint may be open at once; zero
+	// means no limit.
+	Most int
 }
+
+// errFull is that an endpoint has as many connections as it may.
+var errFull = errors.New("as many connections to the endpoint are open as there may be")
 
 // DialError is a connection that was not made: nothing was delivered, so the
 // call may be tried elsewhere.
@@ -27,8 +33,11 @@ func (e *DialError) Error() string { return e.Err.Error() }
 // Unwrap returns the reason.
 func (e *DialError) Unwrap() error { return e.Err }
 
-// Reason is UpstreamTimeout or ConnectFailed.
+// Reason is UpstreamTimeout, Overloaded or ConnectFailed.
 func (e *DialError) Reason() Reason {
+	if errors.Is(e.Err, errFull) {
+		return Overloaded
+	}
 	if errors.Is(e.Err, os.ErrDeadlineExceeded) || errors.Is(e.Err, context.DeadlineExceeded) {
 		return UpstreamTimeout
 	}
@@ -36,8 +45,12 @@ func (e *DialError) Reason() Reason {
 }
 
 // Dial connects to an endpoint and remembers how that went. Every error is a
-// *DialError.
+// *DialError. A connection counts as open until Disconnected.
 func (d Dialer) Dial(ctx context.Context, e *Endpoint) (*net.TCPConn, error) {
+	if n := e.connections.Add(1); d.Most > 0 && n > int64(d.Most) {
+		e.Disconnected()
+		return nil, &DialError{Endpoint: e, Err: errFull}
+	}
 	timeout := d.Timeout
 	if said := time.Duration(e.connect.Load()); said > 0 {
 		timeout = said
@@ -48,6 +61,7 @@ func (d Dialer) Dial(ctx context.Context, e *Endpoint) (*net.TCPConn, error) {
 	dialer := net.Dialer{Timeout: timeout, KeepAliveConfig: keepAlive()}
 	c, err := dialer.DialContext(ctx, "tcp", e.Address.String())
 	if err != nil {
+		e.Disconnected()
 		if ctx.Err() == nil {
 			e.Failed()
 		}

@@ -21,16 +21,17 @@ type Endpoint struct {
 	// Address is where it listens.
 	Address netip.AddrPort
 
-	epoch    time.Time // the Set's
-	hash     uint64
-	latency  latency
-	load     atomic.Int64 // requests and connections in flight
-	failures atomic.Int32 // connection attempts that failed in a row
-	rest     atomic.Int64 // Unix nanoseconds until which it is passed over
-	gone     atomic.Bool
-	health   policy.Health
-	connect  atomic.Int64 // how long an attempt to connect may take, in nanoseconds; 0 says nothing
-	workload atomic.Pointer[mesh.Workload]
+	epoch       time.Time // the Set's
+	hash        uint64
+	latency     latency
+	load        atomic.Int64 // requests and connections in flight
+	connections atomic.Int64 // that are open
+	failures    atomic.Int32 // connection attempts that failed in a row
+	rest        atomic.Int64 // Unix nanoseconds until which it is passed over
+	gone        atomic.Bool
+	health      policy.Health
+	connect     atomic.Int64 // how long an attempt to connect may take, in nanoseconds; 0 says nothing
+	workload    atomic.Pointer[mesh.Workload]
 }
 
 func newEndpoint(address netip.AddrPort, epoch time.Time) *Endpoint {
@@ -43,6 +44,9 @@ func (e *Endpoint) Release() { e.load.Add(-1) }
 
 // Load is how many requests and connections are in flight.
 func (e *Endpoint) Load() int64 { return e.load.Load() }
+
+// Disconnected ends what a Dialer's Dial began: one connection less is open.
+func (e *Endpoint) Disconnected() { e.connections.Add(-1) }
 
 // Gone is true once no Table names the endpoint: what was in flight goes on,
 // but nothing should be kept for later.
