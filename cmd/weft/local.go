@@ -19,9 +19,10 @@ type localCommand struct {
 	DNS        struct {
 		Address string `description:"Where the DNS server listens, UDP and TCP."`
 	}
-	Admin  adminConfig
-	Limits limits.Limits
-	Log    logConfig
+	Admin     adminConfig
+	Limits    limits.Limits
+	AccessLog accessLogConfig
+	Log       logConfig
 }
 
 // adminConfig is the part of a configuration that says where the admin API is.
@@ -30,7 +31,7 @@ type adminConfig struct {
 }
 
 func newLocalCommand() runner {
-	c := &localCommand{Addresses: "127.77.0.0/16", Domain: "mesh", Limits: limits.Default(), Log: defaultLog("text")}
+	c := &localCommand{Addresses: "127.77.0.0/16", Domain: "mesh", Limits: limits.Default(), AccessLog: defaultAccessLog("text"), Log: defaultLog("text")}
 	c.DNS.Address = "127.0.0.1:1053"
 	c.Admin.Address = "127.0.0.1:15000"
 	return c
@@ -50,13 +51,13 @@ func (c *localCommand) Run(ctx context.Context, out io.Writer) error {
 		return usageError("--addresses=%s: takes a range of addresses of this machine, such as 127.77.0.0/16", c.Addresses)
 	}
 	if err := cmp.Or(
-		checkDomains("domain", c.Domain), checkAddress("dns.address", c.DNS.Address), checkAddress("admin.address", c.Admin.Address), checkLimits(c.Limits),
+		checkDomains("domain", c.Domain), checkAddress("dns.address", c.DNS.Address), checkAddress("admin.address", c.Admin.Address), checkLimits(c.Limits), c.AccessLog.check(),
 	); err != nil {
 		return err
 	}
 	m, err := local.New(local.Config{
 		Manifests: c.Manifests, Addresses: addresses, Domain: c.Domain, PortOffset: c.PortOffset,
-		DNSAddress: c.DNS.Address, Version: version, AdminAddress: c.Admin.Address, Limits: c.Limits, Out: out, Log: log,
+		DNSAddress: c.DNS.Address, Version: version, AdminAddress: c.Admin.Address, Limits: c.Limits, AccessLog: c.AccessLog.to(out), Out: out, Log: log,
 	})
 	if err != nil {
 		return err

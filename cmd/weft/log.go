@@ -1,10 +1,13 @@
 package main
 
 import (
+	"io"
 	"os"
+	"slices"
 
 	"github.com/rs/zerolog"
 	"github.com/weft-mesh/weft/internal/console"
+	"github.com/weft-mesh/weft/pkg/telemetry"
 )
 
 // logConfig is the part of a configuration that makes a logger.
@@ -27,6 +30,34 @@ func (c logConfig) logger() (zerolog.Logger, error) {
 		return zerolog.New(writer).Level(level).With().Timestamp().Logger(), nil
 	}
 	return zerolog.Nop(), usageError("--log.format=%s: takes json or text", c.Format)
+}
+
+// accessLogConfig is the part of a configuration that makes an access log.
+type accessLogConfig struct {
+	Mode   string `description:"Which HTTP requests are logged: off, all, errors or sampled; a Service may say otherwise by weft.mesh/access-log."`
+	Format string `description:"How they are written to standard output: json or text."`
+	Sample int    `description:"How many of 100 requests sampled takes beside the errors."`
+}
+
+func defaultAccessLog(format string) accessLogConfig {
+	return accessLogConfig{Mode: telemetry.LogOff, Format: format, Sample: 1}
+}
+
+func (c accessLogConfig) check() error {
+	switch {
+	case !slices.Contains([]string{telemetry.LogOff, telemetry.LogAll, telemetry.LogErrors, telemetry.LogSampled}, c.Mode):
+		return usageError("--accessLog.mode=%s: takes off, all, errors or sampled", c.Mode)
+	case c.Format != "json" && c.Format != "text":
+		return usageError("--accessLog.format=%s: takes json or text", c.Format)
+	case c.Sample < 0 || c.Sample > 100:
+		return usageError("--accessLog.sample=%d: takes a number from 0 to 100", c.Sample)
+	}
+	return nil
+}
+
+// to is the access log that writes to out.
+func (c accessLogConfig) to(out io.Writer) telemetry.AccessLogConfig {
+	return telemetry.AccessLogConfig{Mode: c.Mode, Sample: c.Sample, Out: out, Text: c.Format == "text"}
 }
 
 func defaultLog(format string) logConfig { return logConfig{Level: "info", Format: format} }

@@ -31,12 +31,13 @@ type nodeCommand struct {
 		Delay   time.Duration `description:"How long the proxy serves on as unready once it is told to stop, so that no new connection comes."`
 		Timeout time.Duration `description:"How long what is in flight then may take."`
 	}
-	Limits limits.Limits
-	Log    logConfig
+	Limits    limits.Limits
+	AccessLog accessLogConfig
+	Log       logConfig
 }
 
 func newNodeCommand() runner {
-	c := &nodeCommand{Namespace: "weft", Limits: limits.Default(), Log: defaultLog("json")}
+	c := &nodeCommand{Namespace: "weft", Limits: limits.Default(), AccessLog: defaultAccessLog("json"), Log: defaultLog("json")}
 	c.Admin.Address = "127.0.0.1:15000"
 	c.Metrics.Address, c.Metrics.Series = ":15020", telemetry.DefaultSeries
 	c.Traffic.Address = ":15021"
@@ -45,7 +46,7 @@ func newNodeCommand() runner {
 }
 
 // Run serves until the context ends.
-func (c *nodeCommand) Run(ctx context.Context, _ io.Writer) error {
+func (c *nodeCommand) Run(ctx context.Context, out io.Writer) error {
 	if err := c.check(); err != nil {
 		return err
 	}
@@ -65,7 +66,7 @@ func (c *nodeCommand) Run(ctx context.Context, _ io.Writer) error {
 		TrafficAddress: c.Traffic.Address, TrafficClients: func(ctx context.Context) (*x509.CertPool, error) {
 			return metricsapi.Clients(ctx, api.typed, c.Namespace)
 		},
-		DrainDelay: c.Drain.Delay, DrainTimeout: c.Drain.Timeout, Limits: c.Limits, Log: log,
+		DrainDelay: c.Drain.Delay, DrainTimeout: c.Drain.Timeout, AccessLog: c.AccessLog.to(out), Limits: c.Limits, Log: log,
 	})
 	if err != nil {
 		return err
@@ -79,7 +80,7 @@ func (c *nodeCommand) check() error {
 		checkNamespace(c.Namespace), checkAddress("admin.address", c.Admin.Address), checkAddress("metrics.address", c.Metrics.Address),
 		checkPositive("metrics.series", c.Metrics.Series), checkOptional("traffic.address", c.Traffic.Address),
 		checkDuration("drain.delay", c.Drain.Delay, 0), checkDuration("drain.timeout", c.Drain.Timeout, time.Millisecond),
-		checkLimits(c.Limits),
+		checkLimits(c.Limits), c.AccessLog.check(),
 	)
 }
 

@@ -39,7 +39,7 @@ var imports = map[string][]string{
 	// Only this half of the DNS patch knows the cluster.
 	"pkg/dnspatch/cluster": {"./pkg/dnspatch", "k8s.io/client-go", "k8s.io/api", "k8s.io/apimachinery"},
 	// Metrics know no other package, so that any may count.
-	"pkg/telemetry": {"github.com/prometheus/client_golang"},
+	"pkg/telemetry": {"github.com/prometheus/client_golang", "github.com/rs/zerolog"},
 	// The embedded DNS server answers from a Mesh.
 	"pkg/dns": {"./pkg/mesh", "github.com/miekg/dns", "golang.org/x/sync"},
 	// The admin API shows snapshots, and what the data plane made of them.

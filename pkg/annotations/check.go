@@ -52,6 +52,12 @@ func within(n, least, most int64) error {
 // that must not be 0.
 func checkText(name string, p *mesh.Policy) error {
 	switch name {
+	case "AccessLog":
+		switch p.AccessLog {
+		case "", "all", "errors", "sampled", "off":
+			return nil
+		}
+		return errors.New("it takes all, errors, sampled or off")
 	case "RetryOn":
 		_, err := policy.ParseRetryOn(p.RetryOn)
 		return err

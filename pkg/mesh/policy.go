@@ -42,6 +42,8 @@ type Policy struct {
 	RatelimitPeriod  time.Duration `for:"HTTP/2" description:"The period that the average is for."`
 	RatelimitBy      string        `for:"HTTP/2" description:"Who is a caller: all (everybody together), source (the workload that calls) or address (its IP)."`
 
+	AccessLog string `for:"HTTP/2" description:"Which requests the access log of the node proxies takes: all, errors, sampled (errors and a share of all) or off; empty means what --accessLog.mode says."`
+
 	FaultDelay        time.Duration `for:"HTTP/2" description:"How long requests are held back, for tests."`
 	FaultDelayPercent int           `for:"HTTP/2" description:"How many of 100 requests are held back."`
 	FaultAbort        int           `for:"HTTP/2" description:"The status that requests are answered with instead of being sent, for tests."`

@@ -58,6 +58,9 @@ type Config struct {
 	TrafficClients func(context.Context) (*x509.CertPool, error)
 	// Series bounds the label sets of the calls' metrics; see telemetry.ProxyConfig.
 	Series int
+	// AccessLog is where a line for each HTTP request goes, and for which; without
+	// an Out for none.
+	AccessLog telemetry.AccessLogConfig
 	// DrainDelay is how long the Node takes new connections as unready once it is
 	// told to stop, DrainTimeout (default 5 s) how long what is in flight then may take.
 	DrainDelay, DrainTimeout time.Duration
@@ -102,9 +105,14 @@ func New(config Config) (*Node, error) {
 	n.loop = control.New(control.Config{
 		Sources: []control.Source{config.Source}, Own: n.config.Own, Frontends: config.Frontends, Publish: n.publish,
 	})
+	var sinks []telemetry.Sink
+	if config.AccessLog.Out != nil {
+		log := telemetry.NewAccessLog(metrics, config.AccessLog)
+		n.servers, sinks = append(n.servers, log.Run), append(sinks, log)
+	}
 	// Last, for from now on only Run can end what it starts.
 	n.proxy = nodeproxy.New(nodeproxy.Config{
-		Log: config.Log, Metrics: n.counts, DrainDelay: config.DrainDelay, Limits: config.Limits,
+		Log: config.Log, Metrics: n.counts, Events: telemetry.NewEvents(sinks...), DrainDelay: config.DrainDelay, Limits: config.Limits,
 	})
 	return n, nil
 }

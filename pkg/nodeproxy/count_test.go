@@ -4,11 +4,16 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"reflect"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/weft-mesh/weft/pkg/mesh"
 	"github.com/weft-mesh/weft/pkg/nodeproxy"
+	"github.com/weft-mesh/weft/pkg/telemetry"
 )
 
 // TestWhoServedAndHowMuch: a request is counted with who served it, how long
@@ -60,4 +65,82 @@ func (w *world) sum(name string, labels map[string]string) (sum float64) {
 		sum += m.GetHistogram().GetSampleSum()
 	}
 	return sum
+}
+
+// events keeps what it is told.
+type events struct {
+	mu  sync.Mutex // guards all
+	all []telemetry.Event
+}
+
+func (e *events) Wants(access string) bool { return access != "off" }
+
+func (e *events) Take(event *telemetry.Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.all = append(e.all, *event)
+}
+
+func (e *events) last(n int) (out telemetry.Event, ok bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.all) != n {
+		return out, false
+	}
+	return e.all[n-1], true
+}
+
+// TestEventsSayWhatWasAsked: what an access log and a trace need is kept of each
+// request, of one that is refused too, and only where somebody wants it.
+func TestEventsSayWhatWasAsked(t *testing.T) {
+	each(t, []string{"http", "http2"}, func(t *testing.T, protocol string) {
+		seen := &events{}
+		w := newWorld(t, nodeproxy.Config{Events: telemetry.NewEvents(seen)})
+		origin := backend(t, func(http.ResponseWriter, *http.Request) {})
+		at, empty := w.service("orders", "", origin), w.service("empty", "")
+		w.publish()
+		c := client(t, protocol == "http2")
+		ask := func(to string) {
+			request, err := http.NewRequest(http.MethodDelete, "http://"+to+"/a%20b?secret=1", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Header.Set("User-Agent", "test")
+			request.Header.Set("Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+			response, err := c.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = response.Body.Close()
+		}
+		for i, test := range []struct{ to, reason string }{{at, ""}, {empty, "no-endpoints"}} {
+			ask(test.to)
+			var e telemetry.Event
+			eventually(t, "an event", func() (ok bool) { e, ok = seen.last(i + 1); return ok })
+			if e.Method != "DELETE" || e.Path != "/a%20b" || e.Host != test.to || e.UserAgent != "test" || e.Trace().TraceID[0] != 0x0a ||
+				e.Protocol != protocol || e.Reason != test.reason || e.Source.Name != "caller" || e.Port != 80 || e.Client.String() != "127.0.0.1" {
+				t.Errorf("%+v of %+v", e, e.Note)
+			}
+			if test.reason == "" && (len(e.Tries) != 1 || e.Tries[0].Endpoint.String() != origin || time.Since(e.Tries[0].Began).Abs() > time.Minute) {
+				t.Errorf("tries %v", e.Tries)
+			}
+		}
+		service := w.Services[shop("orders")]
+		service.Policies.All = mesh.PolicyInput{Policy: mesh.Policy{AccessLog: "off"}, Set: []int{slices.Index(policyFields(), "AccessLog")}}
+		w.Services[shop("orders")] = service
+		w.publish()
+		ask(at)
+		eventually(t, "the request is counted", func() bool { return w.count("weft_requests_total", nil) == 3 })
+		if _, ok := seen.last(2); !ok {
+			t.Error("an event that nobody wants")
+		}
+	})
+}
+
+// policyFields are the fields of a Policy, in their order.
+func policyFields() (names []string) {
+	for f := range reflect.TypeFor[mesh.Policy]().NumField() {
+		names = append(names, reflect.TypeFor[mesh.Policy]().Field(f).Name)
+	}
+	return names
 }

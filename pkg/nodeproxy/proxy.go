@@ -24,6 +24,8 @@ type Config struct {
 	Log zerolog.Logger
 	// Metrics counts; nil counts nothing.
 	Metrics *telemetry.Proxy
+	// Events are told each HTTP request that is over; nil tells nobody.
+	Events *telemetry.Events
 	// DetectTimeout is how long a client of a port without a known protocol may
 	// be silent before the proxy looks whether the server speaks first; zero
 	// means 100 ms.
@@ -76,10 +78,10 @@ func New(config Config) *Proxy {
 	}
 	most := config.Limits
 	p.http1 = http1.New(http1.Config{
-		Log: config.Log, Metrics: config.Metrics, Dialer: dialer, Current: p.current.Load, Limits: most,
+		Log: config.Log, Metrics: config.Metrics, Events: config.Events, Dialer: dialer, Current: p.current.Load, Limits: most,
 	})
 	p.http2 = http2.New(http2.Config{
-		Log: config.Log, Metrics: config.Metrics, Dialer: dialer, Current: p.current.Load, Limits: most,
+		Log: config.Log, Metrics: config.Metrics, Events: config.Events, Dialer: dialer, Current: p.current.Load, Limits: most,
 	})
 	return p
 }

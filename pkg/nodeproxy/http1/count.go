@@ -21,7 +21,11 @@ func (c *conn) count(x *exchange, status int, reason upstream.Reason) {
 	if x.headDone {
 		outcome.Sent = x.rest.Passed()
 	}
-	c.counter.Count(metrics, c.client, &upstream.Subject{
+	subject := upstream.Subject{
 		Snapshot: x.snapshot, Route: x.route, Cluster: x.cluster, Endpoint: x.try.Last(), Protocol: "http",
-	}, &outcome)
+	}
+	c.counter.Count(metrics, c.client, &subject, &outcome)
+	if x.note != nil {
+		c.engine.config.Events.Pass(subject.Event(c.client, x.note, &x.try, &outcome))
+	}
 }

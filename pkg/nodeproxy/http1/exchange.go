@@ -5,6 +5,7 @@ import (
 
 	"github.com/weft-mesh/weft/pkg/nodeproxy/http1/wire"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
+	"github.com/weft-mesh/weft/pkg/telemetry"
 )
 
 const (
@@ -54,6 +55,7 @@ type exchange struct {
 	snapshot *upstream.Snapshot
 	route    *upstream.Route
 	decision upstream.Decision
+	note     *telemetry.Note // for Events; nil where nobody wants it
 	cluster  *upstream.Cluster
 	endpoint *upstream.Endpoint
 	pool     *pool // the endpoint's
@@ -115,7 +117,7 @@ func (x *exchange) next() {
 	x.headed, x.streamed, x.whole, x.ended, x.left, x.looks, x.out = false, false, false, false, 0, 0, x.out[:0]
 	x.up = flow{buf: x.up.buf, r: x.up.r, w: x.up.w, lent: x.up.lent, out: x.up.out[:0], since: x.up.since}
 	x.snapshot, x.route, x.cluster, x.endpoint, x.pool, x.failed = nil, nil, nil, nil, nil, nil
-	x.decision, x.try = upstream.Decision{}, upstream.Try{}
+	x.decision, x.try, x.note, x.body = upstream.Decision{}, upstream.Try{}, nil, wire.Body{}
 	x.again()
 }
 

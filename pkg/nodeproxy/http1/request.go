@@ -6,6 +6,7 @@ import (
 	"github.com/weft-mesh/weft/pkg/mesh"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/http1/wire"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
+	"github.com/weft-mesh/weft/pkg/telemetry"
 )
 
 // work takes what was read of a request. It returns true where that is enough
@@ -74,6 +75,9 @@ func (c *conn) begin(x *exchange) (ok, done bool) {
 	if x.route == nil || x.route.Port.Protocol == mesh.HTTP2 || x.route.Port.Protocol == mesh.Opaque {
 		c.refuse(x, refusal{reason: upstream.NoRoute, what: "this port leads to no Service any more", close: true})
 		return false, true
+	}
+	if c.engine.config.Events.Want(x.route.AccessLog()) {
+		x.note = telemetry.NewNote(&x.request)
 	}
 	x.decision = c.caller.Decide(x.snapshot, x.route, &x.request)
 	if x.decision.Cluster == nil && !x.request.Bodiless() {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/weft-mesh/weft/pkg/nodeproxy/http2/hpack"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
+	"github.com/weft-mesh/weft/pkg/telemetry"
 )
 
 // asked is what the rules of a port look at, and what a request says of it. A
@@ -13,6 +14,7 @@ import (
 type asked struct {
 	any     bool
 	names   []string // of fields, in lower case
+	noted   []string // of further fields, for the access log
 	method  []byte
 	target  []byte
 	fields  []askedField
@@ -20,14 +22,18 @@ type asked struct {
 }
 
 type askedField struct {
-	name     int // which of names
+	name     string
 	from, to int // in content
 }
 
-// ask makes the next request keep what the rules of its route look at.
-func (m *message) ask(r *upstream.Route) {
+// ask makes the next request keep what the rules of its route look at, and what
+// is noted of it.
+func (m *message) ask(r *upstream.Route, noted bool) {
 	a := &m.asked
-	a.any, a.names = false, nil
+	a.any, a.names, a.noted = noted, nil, nil
+	if noted {
+		a.noted = telemetry.Noted()
+	}
 	if r != nil && r.Port.Reads.Requests {
 		a.any, a.names = true, r.Port.Reads.Headers
 	}
@@ -45,16 +51,26 @@ func (a *asked) take(b []byte, f *hpack.Field) []byte {
 // header keeps a field that is asked for. What is not passed on as it came says
 // nothing.
 func (a *asked) header(f *hpack.Field) {
-	if len(a.names) == 0 || f.Class == hpack.ForwardedFor || f.Class == hpack.Reserved || f.Class == hpack.Never {
+	if len(a.names)+len(a.noted) == 0 || f.Class == hpack.ForwardedFor || f.Class == hpack.Reserved || f.Class == hpack.Never {
 		return
 	}
-	at := slices.IndexFunc(a.names, func(name string) bool { return string(f.Name) == name })
-	if at < 0 {
+	name, ok := a.wants(f.Name)
+	if !ok {
 		return
 	}
 	from := len(a.content)
 	a.content = append(a.content, f.Value...)
-	a.fields = append(a.fields, askedField{name: at, from: from, to: len(a.content)})
+	a.fields = append(a.fields, askedField{name: name, from: from, to: len(a.content)})
+}
+
+// wants tells whether a field is asked for or noted.
+func (a *asked) wants(field []byte) (name string, ok bool) {
+	for _, names := range [][]string{a.names, a.noted} {
+		if at := slices.IndexFunc(names, func(name string) bool { return string(field) == name }); at >= 0 {
+			return names[at], true
+		}
+	}
+	return "", false
 }
 
 // Method is the request's method.
@@ -75,7 +91,7 @@ func (m *message) Header(name string, i int) (value []byte, ok bool) {
 		return m.authority, i == 0
 	}
 	for _, f := range m.asked.fields {
-		if m.asked.names[f.name] != name {
+		if f.name != name {
 			continue
 		}
 		if i == 0 {

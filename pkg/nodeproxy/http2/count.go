@@ -26,10 +26,15 @@ func (c *conn) count(h *half, now time.Time) {
 	if x.reason == upstream.ClientGone {
 		code = upstream.StatusClientGone
 	}
-	c.client.counter.Count(metrics, c.client.address, &upstream.Subject{
+	subject := upstream.Subject{
 		Snapshot: x.snapshot, Route: x.route, Cluster: x.cluster, Endpoint: x.try.Last(), Protocol: protocol,
-	}, &telemetry.Outcome{
+	}
+	outcome := telemetry.Outcome{
 		Code: code, GRPC: telemetry.GRPC(x.grpcStatus), Reason: string(x.reason), Took: now.Sub(x.started),
 		First: x.try.FirstByte(), Received: uint64(h.got), Sent: h.delivered,
-	})
+	}
+	c.client.counter.Count(metrics, c.client.address, &subject, &outcome)
+	if x.note != nil {
+		c.engine.config.Events.Pass(subject.Event(c.client.address, x.note, &x.try, &outcome))
+	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/weft-mesh/weft/pkg/mesh"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
+	"github.com/weft-mesh/weft/pkg/telemetry"
 )
 
 // client is what belongs to a client's connection alone. It is of the
@@ -49,6 +50,7 @@ type call struct {
 	tryUntil   time.Time // until when the answer to it must begin; zero for never
 	resumeAt   time.Time // when what is held back goes on; zero for nothing
 
+	note     *telemetry.Note    // for Events; nil where nobody wants it
 	snapshot *upstream.Snapshot // the one that decides it, for life
 	route    *upstream.Route
 	cluster  *upstream.Cluster
@@ -114,7 +116,8 @@ func (c *conn) trailers(w *work, id uint32, block []byte) {
 func (c *conn) open(w *work, f frame) error {
 	m := &c.message
 	snapshot, route := c.client.current(c.engine.config.Current())
-	m.ask(route)
+	wanted := route != nil && c.engine.config.Events.Want(route.AccessLog())
+	m.ask(route, wanted)
 	if err := m.request(f.payload, c.client.text); err != nil {
 		return compressionError
 	}
@@ -146,6 +149,9 @@ func (c *conn) open(w *work, f frame) error {
 	x := &h.call
 	x.started, x.grpc, x.headMethod, x.grpcStatus = w.now, m.grpc, m.method == headMethod, -1
 	x.snapshot, x.route = snapshot, route
+	if wanted {
+		x.note = telemetry.NewNote(m)
+	}
 	if no := c.decide(w, x, m); no.reason != "" {
 		if no.reason == upstream.NoRoute {
 			c.sayGoodbye(w)

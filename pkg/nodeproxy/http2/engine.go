@@ -19,6 +19,7 @@ import (
 type Config struct {
 	Log     zerolog.Logger
 	Metrics *telemetry.Proxy
+	Events  *telemetry.Events
 	Dialer  upstream.Dialer
 	// Current returns the Snapshot that decides a request that begins now.
 	Current func() *upstream.Snapshot

@@ -18,6 +18,23 @@ type Subject struct {
 	Protocol string
 }
 
+// AccessLog is what the annotation weft.mesh/access-log says of a route's port;
+// empty for nothing.
+func (r *Route) AccessLog() string {
+	if r.Port.Policy == nil {
+		return ""
+	}
+	return r.Port.Policy.AccessLog
+}
+
+// Event is a request that is over, with what was noted of it.
+func (s *Subject) Event(client netip.Addr, note *telemetry.Note, try *Try, o *telemetry.Outcome) *telemetry.Event {
+	return &telemetry.Event{
+		Note: note, Call: s.Call(client), Outcome: *o, Port: s.Route.Port.Number, Access: s.Route.AccessLog(),
+		Client: client, Tries: try.Attempts(),
+	}
+}
+
 // Call names the subject of a client's call for the metrics.
 func (s *Subject) Call(client netip.Addr) telemetry.Call {
 	call := telemetry.Call{

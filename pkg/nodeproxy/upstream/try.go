@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/weft-mesh/weft/pkg/telemetry"
 )
 
 // mostTries is how many endpoints a call is tried at before it is refused.
@@ -20,6 +22,7 @@ type Try struct {
 	begun   int64 // when it returned first
 	first   int64 // how long after that the answer began; 0 before it
 	tried   [mostTries]*Endpoint
+	since   [mostTries]int64 // when Next returned each, since the Set's epoch
 	count   int
 }
 
@@ -80,6 +83,14 @@ func (t *Try) Last() *Endpoint {
 	return t.tried[t.count-1]
 }
 
+// Attempts are the endpoints that were tried lately, in turn.
+func (t *Try) Attempts() (out []telemetry.Attempt) {
+	for i, e := range t.tried[:t.count] {
+		out = append(out, telemetry.Attempt{Endpoint: e.Address, Began: e.epoch.Add(time.Duration(t.since[i]))})
+	}
+	return out
+}
+
 // now is the time since the Set's epoch, without the jumps of the wall clock.
 // The cluster has an endpoint.
 func (t *Try) now() int64 { return int64(time.Since(t.cluster.endpoints[0].epoch)) }
@@ -101,9 +112,10 @@ func (t *Try) next(now int64) *Endpoint {
 		e.latency.begin(now)
 	}
 	t.began = now
-	if t.count == 0 {
-		t.begun = now
+	if t.begun == 0 {
+		t.begun = max(now, 1)
 	}
+	t.since[t.count] = now
 	t.tried[t.count] = e
 	t.count++
 	return e

@@ -1,0 +1,156 @@
+package telemetry
+
+import (
+	"context"
+	"io"
+	"math/rand/v2"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+)
+
+// What an access log holds: every request, those that failed or were refused,
+// or a random share of all and those.
+const (
+	LogOff     = "off"
+	LogAll     = "all"
+	LogErrors  = "errors"
+	LogSampled = "sampled"
+)
+
+// queueLength is how many events may wait to be written.
+const queueLength = 8192
+
+// AccessLog writes a line for each request that is over. It is a Sink; lines
+// that cannot be written at once wait, and are dropped and counted where too
+// many do. Make it with NewAccessLog, run it with Run.
+type AccessLog struct {
+	mode    string
+	sample  int
+	log     zerolog.Logger
+	queue   chan Event
+	dropped prometheus.Counter
+}
+
+// AccessLogConfig says what is logged, and how.
+type AccessLogConfig struct {
+	// Mode is LogOff, LogAll, LogErrors or LogSampled where a Service says nothing.
+	Mode string
+	// Sample is how many of 100 requests LogSampled takes beside the errors.
+	Sample int
+	// Out takes the lines; Text makes them text instead of JSON.
+	Out  io.Writer
+	Text bool
+}
+
+// NewAccessLog registers the counter weft_access_log_dropped_total.
+func NewAccessLog(reg prometheus.Registerer, config AccessLogConfig) *AccessLog {
+	out := config.Out
+	if config.Text {
+		out = zerolog.ConsoleWriter{Out: config.Out, NoColor: true, TimeFormat: time.RFC3339Nano}
+	}
+	a := &AccessLog{
+		mode: config.Mode, sample: config.Sample, log: zerolog.New(out), queue: make(chan Event, queueLength),
+		dropped: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "weft_access_log_dropped_total", Help: "Lines of the access log that were not written because too many waited.",
+		}),
+	}
+	reg.MustRegister(a.dropped)
+	return a
+}
+
+// modeOf is the mode of a port.
+func (a *AccessLog) modeOf(access string) string {
+	if access == "" {
+		return a.mode
+	}
+	return access
+}
+
+// Wants tells whether anything of a port is logged.
+func (a *AccessLog) Wants(access string) bool { return a.modeOf(access) != LogOff }
+
+// Take writes a line, soon.
+func (a *AccessLog) Take(e *Event) {
+	o := outcome{code: codeOf(e.Code), grpc: e.GRPC}
+	if failed := o.failed() || e.Reason != ""; !failed {
+		switch a.modeOf(e.Access) {
+		case LogErrors:
+			return
+		case LogSampled:
+			if rand.IntN(100) >= a.sample {
+				return
+			}
+		}
+	}
+	select {
+	case a.queue <- *e:
+	default:
+		a.dropped.Inc()
+	}
+}
+
+// Run writes until the context ends, and then what still waits.
+func (a *AccessLog) Run(ctx context.Context) error {
+	for {
+		select {
+		case e := <-a.queue:
+			a.write(&e)
+		case <-ctx.Done():
+			for {
+				select {
+				case e := <-a.queue:
+					a.write(&e)
+				default:
+					return nil
+				}
+			}
+		}
+	}
+}
+
+// write writes one line. Each field stands in docs/access-log.md.
+func (a *AccessLog) write(e *Event) {
+	out := a.log.Log().Str("time", e.Began.UTC().Format("2006-01-02T15:04:05.000000Z")).
+		Str("method", e.Method).Str("path", e.Path).Str("host", e.Host).Str("protocol", e.Protocol).
+		Int("status", e.Code)
+	if status := grpcLabel(e.GRPC); status != "" {
+		out.Str("grpcStatus", status)
+	}
+	optional := func(name, value string) {
+		if value != "" {
+			out.Str(name, value)
+		}
+	}
+	optional("reason", e.Reason)
+	out.Stringer("client", e.Client)
+	optional("source", e.Source.text())
+	optional("sourcePod", e.Source.Pod)
+	out.Str("service", e.Service+"."+e.Namespace).Uint16("port", e.Port)
+	optional("backend", e.Backend)
+	optional("destination", e.Destination.text())
+	optional("destinationPod", e.Destination.Pod)
+	if n := len(e.Tries); n > 0 {
+		out.Stringer("endpoint", e.Tries[n-1].Endpoint).Int("tries", n)
+	}
+	out.Float64("durationMs", ms(e.Took))
+	if e.First > 0 {
+		out.Float64("firstByteMs", ms(e.First))
+	}
+	out.Uint64("requestBytes", e.Received).Uint64("responseBytes", e.Sent)
+	optional("userAgent", e.UserAgent)
+	optional("requestId", e.RequestID)
+	optional("traceId", e.Trace().text())
+	out.Send()
+}
+
+func ms(d time.Duration) float64 { return float64(d/time.Microsecond) / 1000 }
+
+// text is namespace/name, empty for nobody known.
+func (w *Workload) text() string {
+	if w.Name == "" {
+		return ""
+	}
+	return w.Namespace + "/" + w.Name
+}
