@@ -98,7 +98,7 @@ func TestEveryMetricIsDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	inCode, inDocument := map[string]bool{}, map[string]bool{}
-	for _, file := range []string{"../../pkg/telemetry/proxy.go", "../../pkg/telemetry/collect.go", "../../pkg/telemetry/accesslog.go", "../../pkg/telemetry/mesh.go", "controller_metrics.go"} {
+	for _, file := range []string{"../../pkg/telemetry/proxy.go", "../../pkg/telemetry/collect.go", "../../pkg/telemetry/accesslog.go", "../../pkg/tracing/tracer.go", "../../pkg/telemetry/mesh.go", "controller_metrics.go"} {
 		code, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

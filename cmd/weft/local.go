@@ -22,6 +22,7 @@ type localCommand struct {
 	Admin     adminConfig
 	Limits    limits.Limits
 	AccessLog accessLogConfig
+	Tracing   tracingConfig
 	Log       logConfig
 }
 
@@ -31,7 +32,7 @@ type adminConfig struct {
 }
 
 func newLocalCommand() runner {
-	c := &localCommand{Addresses: "127.77.0.0/16", Domain: "mesh", Limits: limits.Default(), AccessLog: defaultAccessLog("text"), Log: defaultLog("text")}
+	c := &localCommand{Addresses: "127.77.0.0/16", Domain: "mesh", Limits: limits.Default(), Tracing: tracingConfig{Sample: 1}, AccessLog: defaultAccessLog("text"), Log: defaultLog("text")}
 	c.DNS.Address = "127.0.0.1:1053"
 	c.Admin.Address = "127.0.0.1:15000"
 	return c
@@ -51,13 +52,13 @@ func (c *localCommand) Run(ctx context.Context, out io.Writer) error {
 		return usageError("--addresses=%s: takes a range of addresses of this machine, such as 127.77.0.0/16", c.Addresses)
 	}
 	if err := cmp.Or(
-		checkDomains("domain", c.Domain), checkAddress("dns.address", c.DNS.Address), checkAddress("admin.address", c.Admin.Address), checkLimits(c.Limits), c.AccessLog.check(),
+		checkDomains("domain", c.Domain), checkAddress("dns.address", c.DNS.Address), checkAddress("admin.address", c.Admin.Address), checkLimits(c.Limits), c.AccessLog.check(), c.Tracing.check(),
 	); err != nil {
 		return err
 	}
 	m, err := local.New(local.Config{
 		Manifests: c.Manifests, Addresses: addresses, Domain: c.Domain, PortOffset: c.PortOffset,
-		DNSAddress: c.DNS.Address, Version: version, AdminAddress: c.Admin.Address, Limits: c.Limits, AccessLog: c.AccessLog.to(out), Out: out, Log: log,
+		DNSAddress: c.DNS.Address, Version: version, AdminAddress: c.Admin.Address, Limits: c.Limits, AccessLog: c.AccessLog.to(out), Tracing: c.Tracing.to(log), Out: out, Log: log,
 	})
 	if err != nil {
 		return err

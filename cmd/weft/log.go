@@ -8,12 +8,34 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/weft-mesh/weft/internal/console"
 	"github.com/weft-mesh/weft/pkg/telemetry"
+	"github.com/weft-mesh/weft/pkg/tracing"
 )
 
 // logConfig is the part of a configuration that makes a logger.
 type logConfig struct {
 	Level  string `description:"The least level that is logged: debug, info, warn or error."`
 	Format string `description:"How log lines are written: json or text."`
+}
+
+// tracingConfig is the part of a configuration that says where spans go.
+type tracingConfig struct {
+	Endpoint string `description:"The OpenTelemetry collector that takes spans: grpc://host:4317 or http://host:4318, by TLS grpcs:// or https://; by default none."`
+	Sample   int    `description:"How many of 100 requests are traced whose caller has not decided it."`
+}
+
+func (c tracingConfig) check() error {
+	if c.Sample < 0 || c.Sample > 100 {
+		return usageError("--tracing.sample=%d: takes a number from 0 to 100", c.Sample)
+	}
+	return nil
+}
+
+func (c tracingConfig) to(log zerolog.Logger) tracing.Config {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return tracing.Config{Endpoint: c.Endpoint, Sample: c.Sample, Node: host, Log: log}
 }
 
 // logger returns a logger to standard error.

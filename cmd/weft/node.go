@@ -33,11 +33,12 @@ type nodeCommand struct {
 	}
 	Limits    limits.Limits
 	AccessLog accessLogConfig
+	Tracing   tracingConfig
 	Log       logConfig
 }
 
 func newNodeCommand() runner {
-	c := &nodeCommand{Namespace: "weft", Limits: limits.Default(), AccessLog: defaultAccessLog("json"), Log: defaultLog("json")}
+	c := &nodeCommand{Namespace: "weft", Limits: limits.Default(), Tracing: tracingConfig{Sample: 1}, AccessLog: defaultAccessLog("json"), Log: defaultLog("json")}
 	c.Admin.Address = "127.0.0.1:15000"
 	c.Metrics.Address, c.Metrics.Series = ":15020", telemetry.DefaultSeries
 	c.Traffic.Address = ":15021"
@@ -66,7 +67,7 @@ func (c *nodeCommand) Run(ctx context.Context, out io.Writer) error {
 		TrafficAddress: c.Traffic.Address, TrafficClients: func(ctx context.Context) (*x509.CertPool, error) {
 			return metricsapi.Clients(ctx, api.typed, c.Namespace)
 		},
-		DrainDelay: c.Drain.Delay, DrainTimeout: c.Drain.Timeout, AccessLog: c.AccessLog.to(out), Limits: c.Limits, Log: log,
+		DrainDelay: c.Drain.Delay, DrainTimeout: c.Drain.Timeout, AccessLog: c.AccessLog.to(out), Tracing: c.Tracing.to(log), Limits: c.Limits, Log: log,
 	})
 	if err != nil {
 		return err
@@ -80,7 +81,7 @@ func (c *nodeCommand) check() error {
 		checkNamespace(c.Namespace), checkAddress("admin.address", c.Admin.Address), checkAddress("metrics.address", c.Metrics.Address),
 		checkPositive("metrics.series", c.Metrics.Series), checkOptional("traffic.address", c.Traffic.Address),
 		checkDuration("drain.delay", c.Drain.Delay, 0), checkDuration("drain.timeout", c.Drain.Timeout, time.Millisecond),
-		checkLimits(c.Limits), c.AccessLog.check(),
+		checkLimits(c.Limits), c.AccessLog.check(), c.Tracing.check(),
 	)
 }
 

@@ -40,6 +40,8 @@ var imports = map[string][]string{
 	"pkg/dnspatch/cluster": {"./pkg/dnspatch", "k8s.io/client-go", "k8s.io/api", "k8s.io/apimachinery"},
 	// Metrics know no other package, so that any may count.
 	"pkg/telemetry": {"github.com/prometheus/client_golang", "github.com/rs/zerolog"},
+	// Spans are made of Events; the collector's protocol is OpenTelemetry's, as protobuf.
+	"pkg/tracing": {"./pkg/telemetry", "github.com/prometheus/client_golang", "github.com/rs/zerolog", "go.opentelemetry.io/proto/otlp", "google.golang.org/protobuf"},
 	// The embedded DNS server answers from a Mesh.
 	"pkg/dns": {"./pkg/mesh", "github.com/miekg/dns", "golang.org/x/sync"},
 	// The admin API shows snapshots, and what the data plane made of them.

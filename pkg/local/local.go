@@ -22,6 +22,7 @@ import (
 	"github.com/weft-mesh/weft/pkg/nodeproxy"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/limits"
 	"github.com/weft-mesh/weft/pkg/telemetry"
+	"github.com/weft-mesh/weft/pkg/tracing"
 )
 
 // Config of a Mesh. Manifests are required; every other zero value works.
@@ -49,6 +50,8 @@ type Config struct {
 	// AccessLog is where a line for each HTTP request goes, and for which; without
 	// an Out for none.
 	AccessLog telemetry.AccessLogConfig
+	// Tracing sends spans to a collector; without an Endpoint none.
+	Tracing tracing.Config
 	// Out gets the table of meshed ports, then the line "ready", then a line
 	// "+ …" or "- …" for each port that comes or goes. Nil for none.
 	Out io.Writer
@@ -95,7 +98,7 @@ func New(config Config) (*Mesh, error) {
 		Frontends: m.frontends, Published: m.published, Problems: m.ownProblems, Reword: reword,
 		Own:     mesh.OwnSettings{Listens: []netip.AddrPort{server.Addr()}},
 		Servers: []func(context.Context) error{server.Serve},
-		Version: config.Version, AdminAddress: config.AdminAddress, DrainTimeout: config.DrainTimeout, AccessLog: config.AccessLog, Limits: config.Limits, Log: config.Log,
+		Version: config.Version, AdminAddress: config.AdminAddress, DrainTimeout: config.DrainTimeout, AccessLog: config.AccessLog, Tracing: config.Tracing, Limits: config.Limits, Log: config.Log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, server.Close())

@@ -25,6 +25,7 @@ import (
 	"github.com/weft-mesh/weft/pkg/nodeproxy/limits"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 	"github.com/weft-mesh/weft/pkg/telemetry"
+	"github.com/weft-mesh/weft/pkg/tracing"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -61,6 +62,8 @@ type Config struct {
 	// AccessLog is where a line for each HTTP request goes, and for which; without
 	// an Out for none.
 	AccessLog telemetry.AccessLogConfig
+	// Tracing sends spans to a collector; without an Endpoint none.
+	Tracing tracing.Config
 	// DrainDelay is how long the Node takes new connections as unready once it is
 	// told to stop, DrainTimeout (default 5 s) how long what is in flight then may take.
 	DrainDelay, DrainTimeout time.Duration
@@ -109,6 +112,13 @@ func New(config Config) (*Node, error) {
 	if config.AccessLog.Out != nil {
 		log := telemetry.NewAccessLog(metrics, config.AccessLog)
 		n.servers, sinks = append(n.servers, log.Run), append(sinks, log)
+	}
+	if config.Tracing.Endpoint != "" {
+		tracer, err := tracing.New(metrics, config.Tracing)
+		if err != nil {
+			return nil, err
+		}
+		n.servers, sinks = append(n.servers, tracer.Run), append(sinks, tracer)
 	}
 	// Last, for from now on only Run can end what it starts.
 	n.proxy = nodeproxy.New(nodeproxy.Config{

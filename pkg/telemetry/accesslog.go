@@ -73,8 +73,7 @@ func (a *AccessLog) Wants(access string) bool { return a.modeOf(access) != LogOf
 
 // Take writes a line, soon.
 func (a *AccessLog) Take(e *Event) {
-	o := outcome{code: codeOf(e.Code), grpc: e.GRPC}
-	if failed := o.failed() || e.Reason != ""; !failed {
+	if !e.Failed() && e.Reason == "" {
 		switch a.modeOf(e.Access) {
 		case LogErrors:
 			return

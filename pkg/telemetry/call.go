@@ -129,6 +129,11 @@ type Outcome struct {
 	Received, Sent uint64
 }
 
+// Failed tells whether the destination failed, or the way to it.
+func (o *Outcome) Failed() bool {
+	return (&outcome{code: codeOf(o.Code), grpc: o.GRPC}).failed()
+}
+
 // GRPC is a grpc-status as an Outcome has it; -1 is none. What gRPC does not
 // know counts as UNKNOWN.
 func GRPC(status int) uint8 {
