@@ -2,6 +2,10 @@ package local
 
 import (
 	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -67,7 +71,7 @@ func examples(t *testing.T, document string) (out []example) {
 // and how far columns are apart, which follows from the lengths of addresses.
 func even(text string) string {
 	for _, rule := range []struct{ what, to string }{
-		{`\b\d+[smhd]\b`, "AGE"}, {`\b\d+\.\d ms\b`, "TIME"}, {` +`, " "}, {`(?m) +$`, ""},
+		{`\b\d+[smhd]\b`, "AGE"}, {`\b\d+\.\d ms\b`, "TIME"}, {`\b\d+\.\d\b`, "RATE"}, {` +`, " "}, {`(?m) +$`, ""},
 	} {
 		text = regexp.MustCompile(rule.what).ReplaceAllString(text, rule.to)
 	}
@@ -90,9 +94,44 @@ func (p *process) run(typed string) string {
 	return string(out)
 }
 
+// callAround makes the calls that docs/cli.md speaks of, with what answers them.
+func (p *process) callAround(own *strings.Replacer) {
+	p.t.Helper()
+	for _, at := range []string{"127.0.1.1:9001", "127.0.1.2:9002"} {
+		l, err := net.Listen("tcp", own.Replace(at))
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }))
+		_ = server.Listener.Close()
+		server.Listener = l
+		server.Start()
+		p.t.Cleanup(server.Close)
+	}
+	for _, calls := range []struct {
+		from, url string
+		n, status int
+	}{{"127.0.1.3", "http://127.77.0.1:8080/orders", 20, 200}, {"127.0.1.4", "http://127.77.0.4:17000/", 2, 503}} {
+		dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(own.Replace(calls.from))}}
+		transport := &http.Transport{DialContext: dialer.DialContext}
+		for range calls.n {
+			response, err := transport.RoundTrip(newRequest(p.t, own.Replace(calls.url)))
+			if err != nil {
+				p.t.Fatal(err)
+			}
+			response.Body.Close()
+			if response.StatusCode != calls.status {
+				p.t.Fatalf("%s: %s", calls.url, response.Status)
+			}
+		}
+		transport.CloseIdleConnections()
+	}
+}
+
 // TestEveryExampleOfTheCommandLineIsTrue types what docs/cli.md says, in order.
 func TestEveryExampleOfTheCommandLineIsTrue(t *testing.T) {
 	p, own := documented(t)
+	p.callAround(own)
 	for _, e := range examples(t, "../../docs/cli.md") {
 		got := p.run(own.Replace(e.typed))
 		if diff := cmp.Diff(even(own.Replace(e.read)), even(got)); diff != "" {

@@ -9,6 +9,7 @@
 //	/api/status    what the process is at, as JSON (a Status)
 //	/api/services/{namespace}/{name}
 //	               all that is known of one Service, as JSON (a Service)
+//	/api/workloads who the live pods are, as a JSON array of mesh.Workload
 //	/api/explain   what would become of a call, as JSON (an Explained)
 //	/api/traffic   who called whom lately (telemetry.Traffic), ?t= up to 1m, default 30s
 //
@@ -82,6 +83,7 @@ func Handler(config Config) http.Handler {
 	if config.Latest != nil {
 		mux.Handle("GET /api/table", table(config.Latest))
 		mux.Handle("GET /api/status", status(config))
+		mux.Handle("GET /api/workloads", workloads(config.Latest))
 	}
 	if config.Problems != nil {
 		mux.HandleFunc("GET /api/problems", func(w http.ResponseWriter, _ *http.Request) {
@@ -144,6 +146,17 @@ func table(latest func() *control.Snapshot) http.HandlerFunc {
 			Generation: s.Generation, Changes: s.Changes, Built: s.Built,
 			Services: append([]*mesh.Service{}, s.Mesh.Services...),
 		})
+	}
+}
+
+func workloads(latest func() *control.Snapshot) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		s := latest()
+		if s == nil {
+			http.Error(w, noTable, http.StatusServiceUnavailable)
+			return
+		}
+		writeJSON(w, append([]*mesh.Workload{}, s.Mesh.Workloads...))
 	}
 }
 

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/weft-mesh/weft/internal/console"
+	"github.com/weft-mesh/weft/pkg/admin"
+	"github.com/weft-mesh/weft/pkg/mesh"
+	"github.com/weft-mesh/weft/pkg/reach"
+)
+
+// routesCommand is `weft routes`: which way calls go, as it is said and as it is.
+type routesCommand struct {
+	Service string `argument:"[SERVICE]" description:"Only the routes of this Service, such as orders.shop."`
+	Watch   bool   `short:"w" description:"Show it again every two seconds."`
+	Window
+	Asking
+}
+
+func newRoutes() runner {
+	return &routesCommand{Window: Window{Time: time.Minute}, Asking: defaultAsking()}
+}
+
+// route is one way that calls of a port may go.
+type routedTo struct {
+	service mesh.Name
+	port    uint16
+	origin  string // "Kind namespace/name" of what asks for it; empty for the Service's own endpoints
+	split   string // its name
+	calls   string // which it means
+	backend mesh.Name
+	share   string // that it says
+}
+
+// routed lists the routes, as one proxy has them.
+func routed(ctx context.Context, fleet *reach.Fleet) (out []routedTo, err error) {
+	tables, err := answered(reach.Ask[admin.Table](ctx, fleet.Proxies[:1], "/api/table"))
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range tables[0].Value.Services {
+		for _, p := range s.Ports {
+			rest := true
+			for _, r := range p.Routes {
+				rest = rest && len(r.Matches) > 0
+				out = append(out, backendsOf(s.Name, p.Number, r)...)
+			}
+			if rest {
+				out = append(out, routedTo{service: s.Name, port: p.Number, calls: "every call", backend: s.Name, share: "100 %"})
+			}
+		}
+	}
+	return out, nil
+}
+
+func backendsOf(service mesh.Name, port uint16, r *mesh.Route) (out []routedTo) {
+	var sum int64
+	for _, b := range r.Backends {
+		sum += b.Weight
+	}
+	calls := "every call"
+	for i, m := range r.Matches {
+		if i == 0 {
+			calls = requestsOf(m)
+		} else {
+			calls += ", or " + requestsOf(m)
+		}
+	}
+	for _, b := range r.Backends {
+		out = append(out, routedTo{service, port, r.Origin.String(), r.Origin.Name, calls, b.Service, percent(b.Weight, sum)})
+	}
+	return out
+}
+
+// backendKey is what the proxies count by: a Service and the one that served it.
+type backendKey struct {
+	service mesh.Name
+	backend string
+}
+
+func byBackend(c *counted) (backendKey, bool) {
+	return backendKey{mesh.Name{Namespace: c.Call.Namespace, Name: c.Service}, c.Backend}, true
+}
+
+// routeRow is one row.
+type routeRow struct {
+	Service mesh.Name `json:"service"`
+	Port    uint16    `json:"port"`
+	Origin  string    `json:"origin,omitempty"`
+	Calls   string    `json:"calls"`
+	Backend mesh.Name `json:"backend"`
+	Share   string    `json:"share"`
+	measured
+}
+
+// Run asks, joins and shows.
+func (c *routesCommand) Run(ctx context.Context, out io.Writer) error {
+	only, err := c.only()
+	if err != nil {
+		return err
+	}
+	fleet, p, err := c.open(ctx, out)
+	if err != nil {
+		return err
+	}
+	defer fleet.Close()
+	return repeat(ctx, c.Watch, p, func() error {
+		all, err := routed(ctx, fleet)
+		if err != nil {
+			return err
+		}
+		calls, err := c.traffic(ctx, fleet)
+		if err != nil {
+			return err
+		}
+		sums, rows := grouped(calls, byBackend), []routeRow{}
+		for _, r := range all {
+			if only != (mesh.Name{}) && r.service != only {
+				continue
+			}
+			row := routeRow{Service: r.service, Port: r.port, Origin: r.origin, Calls: r.calls, Backend: r.backend, Share: r.share}
+			if sum := sums[backendKey{r.service, r.backend.Name}]; sum != nil {
+				row.measured = sum.measured()
+			}
+			rows = append(rows, row)
+		}
+		if done, err := p.Structured(rows); done {
+			return err
+		}
+		return printRoutes(p, rows)
+	})
+}
+
+// only is the Service that is asked for, the zero Name for all.
+func (c *routesCommand) only() (name mesh.Name, err error) {
+	if err := c.check(); err != nil || c.Service == "" {
+		return mesh.Name{}, err
+	}
+	name, _, err = parseService(c.Service)
+	return name, err
+}
+
+func printRoutes(p *console.Printer, rows []routeRow) error {
+	table := console.Table{Columns: measuredColumns("SERVICE", "CALLS", "SHARE", "BACKEND"), Numbers: measuredNumbers}
+	if p.Wide() {
+		table.Columns = measuredColumns("SERVICE", "ROUTE", "CALLS", "SHARE", "BACKEND")
+	}
+	for i := range rows {
+		r := &rows[i]
+		service := fmt.Sprintf("%s.%s:%d", r.Service.Name, r.Service.Namespace, r.Port)
+		before := []string{service, r.Calls, r.Share, r.Backend.Name}
+		if p.Wide() {
+			route := r.Origin
+			if route == "" {
+				route = "-"
+			}
+			before = []string{service, route, r.Calls, r.Share, r.Backend.Name}
+		}
+		table.Row(r.cells(p, before...)...)
+	}
+	return table.Write(p.Out)
+}
