@@ -61,8 +61,10 @@ func Plain(path, scratch []byte) (plain, grown []byte, ok bool) {
 }
 
 // decode appends a path without its percent-encodings, each of which must stand
-// for a byte that means nothing by itself.
+// for a byte that means nothing by itself. What is left is no encoding either,
+// however its digits were written: some applications decode twice.
 func decode(path, to []byte) (decoded []byte, ok bool) {
+	encoded := false // a percent sign was
 	for i := 0; i < len(path); i++ {
 		c := path[i]
 		if c != '%' {
@@ -74,10 +76,16 @@ func decode(path, to []byte) (decoded []byte, ok bool) {
 			return to, false
 		}
 		i += 2
-		if c == '%' && i+2 < len(path) && hex(path[i+1]) < 16 && hex(path[i+2]) < 16 {
+		encoded = encoded || c == '%'
+		to = append(to, c)
+	}
+	for i := 0; encoded && i < len(to); i++ {
+		if to[i] != '%' {
+			continue
+		}
+		if _, again := octet(to, i); again {
 			return to, false
 		}
-		to = append(to, c)
 	}
 	return to, true
 }

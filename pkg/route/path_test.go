@@ -30,6 +30,7 @@ var ambiguous = []string{
 	`/public\..\admin`, `/\admin`, "/public/..%5cadmin", "/public%5C..%5Cadmin", "/%5cadmin",
 	"/public/..;/admin", "/public/..;x=1/admin", "/admin;x=1", "/;/admin", "/public/%2e%2e;/admin", "/public/..%3b/admin", "/admin%3Bx",
 	"/public/%252e%252e/admin", "/public/..%252fadmin", "/%2561dmin", "/public%255c..%255cadmin",
+	"/%25%36%31dmin", "/public/%25%32e%252%65/admin", "/public/..%25%32%66admin", "/public/%25%%32%65/admin",
 	"/admin%00", "/admin%00.html", "/public/%00/../admin", "/admin%0a", "/admin%0d", "/admin%7f", "/admin%09",
 	"/public/%c0%ae%c0%ae/admin", "/%c0%afadmin", "/admin%ff", "/admin\xff",
 	"/admin%", "/admin%2", "/admin%zz", "/%u002e/admin", "admin", "", "**", "?",
