@@ -102,10 +102,7 @@ func (c *Conditions) Match(o Outcome) bool {
 	if o.Kind != Answered {
 		return c.kinds[o.Kind]
 	}
-	if o.GRPC > 0 && o.GRPC < 32 && c.codes&(1<<o.GRPC) != 0 {
-		return true
-	}
-	if c.server && o.Status >= 500 {
+	if c.Named(o) || c.server && o.Status >= 500 {
 		return true
 	}
 	for _, status := range c.statuses {
@@ -114,6 +111,12 @@ func (c *Conditions) Match(o Outcome) bool {
 		}
 	}
 	return false
+}
+
+// Named tells whether an outcome is an answer with a code of gRPC that is
+// worth another try.
+func (c *Conditions) Named(o Outcome) bool {
+	return o.Kind == Answered && o.GRPC > 0 && o.GRPC < 32 && c.codes&(1<<o.GRPC) != 0
 }
 
 // StatusOfGRPC is the HTTP status that is nearest to a code of gRPC.

@@ -267,7 +267,7 @@ func (c *Call) Again(now time.Time, o policy.Outcome) (wait time.Duration, again
 		return 0, false
 	}
 	begun := o.Kind != policy.ConnectFailed && o.Kind != policy.Refused
-	if begun && !c.request.Idempotent && !(c.request.GRPC && o.Kind == policy.Answered) {
+	if begun && !c.request.Idempotent && !(c.request.GRPC && p.retryOn.Named(o)) {
 		return 0, false
 	}
 	most := p.Spec.RetryBackoff << min(c.tries-1, 10)
