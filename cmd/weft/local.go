@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"github.com/weft-mesh/weft/pkg/local"
+	"github.com/weft-mesh/weft/pkg/mesh"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/limits"
 )
 
@@ -19,6 +20,7 @@ type localCommand struct {
 	DNS        struct {
 		Address string `description:"Where the DNS server listens, UDP and TCP."`
 	}
+	Access    accessConfig
 	Admin     adminConfig
 	Limits    limits.Limits
 	AccessLog accessLogConfig
@@ -35,6 +37,7 @@ func newLocalCommand() runner {
 	c := &localCommand{Addresses: "127.77.0.0/16", Domain: "mesh", Limits: limits.Default(), Tracing: tracingConfig{Sample: 1}, AccessLog: defaultAccessLog("text"), Log: defaultLog("text")}
 	c.DNS.Address = "127.0.0.1:1053"
 	c.Admin.Address = "127.0.0.1:15000"
+	c.Access.Mode = mesh.AccessOff.String()
 	return c
 }
 
@@ -56,8 +59,12 @@ func (c *localCommand) Run(ctx context.Context, out io.Writer) error {
 	); err != nil {
 		return err
 	}
+	access, err := c.Access.settings()
+	if err != nil {
+		return err
+	}
 	m, err := local.New(local.Config{
-		Manifests: c.Manifests, Addresses: addresses, Domain: c.Domain, PortOffset: c.PortOffset,
+		Access: access, Manifests: c.Manifests, Addresses: addresses, Domain: c.Domain, PortOffset: c.PortOffset,
 		DNSAddress: c.DNS.Address, Version: version, AdminAddress: c.Admin.Address, Limits: c.Limits, AccessLog: c.AccessLog.to(out), Tracing: c.Tracing.to(log), Out: out, Log: log,
 	})
 	if err != nil {

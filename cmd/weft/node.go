@@ -27,7 +27,8 @@ type nodeCommand struct {
 	Traffic struct {
 		Address string `description:"Where the controller asks, with its certificate, who called whom; empty is nowhere. Nobody else is answered."`
 	}
-	Drain struct {
+	Access accessConfig
+	Drain  struct {
 		Delay   time.Duration `description:"How long the proxy serves on as unready once it is told to stop, so that no new connection comes."`
 		Timeout time.Duration `description:"How long what is in flight then may take."`
 	}
@@ -40,6 +41,7 @@ type nodeCommand struct {
 func newNodeCommand() runner {
 	c := &nodeCommand{Namespace: "weft", Limits: limits.Default(), Tracing: tracingConfig{Sample: 1}, AccessLog: defaultAccessLog("json"), Log: defaultLog("json")}
 	c.Admin.Address = "127.0.0.1:15000"
+	c.Access.Mode = mesh.AccessOff.String()
 	c.Metrics.Address, c.Metrics.Series = ":15020", telemetry.DefaultSeries
 	c.Traffic.Address = ":15021"
 	c.Drain.Delay, c.Drain.Timeout = 5*time.Second, 30*time.Second
@@ -49,6 +51,10 @@ func newNodeCommand() runner {
 // Run serves until the context ends.
 func (c *nodeCommand) Run(ctx context.Context, out io.Writer) error {
 	if err := c.check(); err != nil {
+		return err
+	}
+	access, err := c.Access.settings()
+	if err != nil {
 		return err
 	}
 	log, err := c.Log.logger()
@@ -61,7 +67,7 @@ func (c *nodeCommand) Run(ctx context.Context, out io.Writer) error {
 	}
 	cluster := kube.NewCluster(kube.ClusterConfig{Client: api.typed, Dynamic: api.dynamic, Namespace: c.Namespace, Log: log})
 	n, err := node.New(node.Config{
-		Source: cluster, Stale: func() map[string]time.Duration { return staleness(cluster.Status()) },
+		Source: cluster, Access: access, Stale: func() map[string]time.Duration { return staleness(cluster.Status()) },
 		Own:     mesh.OwnSettings{Cluster: true, Namespace: c.Namespace},
 		Version: version, AdminAddress: c.Admin.Address, MetricsAddress: c.Metrics.Address, Series: c.Metrics.Series,
 		TrafficAddress: c.Traffic.Address, TrafficClients: func(ctx context.Context) (*x509.CertPool, error) {

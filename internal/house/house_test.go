@@ -64,7 +64,7 @@ var imports = map[string][]string{
 	"pkg/nodeproxy/l4":         {"./pkg/mesh", "./pkg/route", "./pkg/telemetry", "./pkg/nodeproxy/upstream", "github.com/rs/zerolog"},
 	// The engine rests on the standard library, down to its own HPACK; it takes
 	// HTTP/1 clients too, whose messages are wire's.
-	"pkg/nodeproxy/http2":       {"./pkg/mesh", "./pkg/nodeproxy/http1/wire", "./pkg/nodeproxy/http2/hpack", "./pkg/nodeproxy/limits", "./pkg/telemetry", "./pkg/nodeproxy/upstream", "./pkg/policy", "github.com/rs/zerolog"},
+	"pkg/nodeproxy/http2":       {"./pkg/mesh", "./pkg/nodeproxy/http1/wire", "./pkg/nodeproxy/http2/hpack", "./pkg/nodeproxy/limits", "./pkg/route", "./pkg/telemetry", "./pkg/nodeproxy/upstream", "./pkg/policy", "github.com/rs/zerolog"},
 	"pkg/nodeproxy/http2/hpack": {},
 	"pkg/nodeproxy/upstream":    {"./pkg/mesh", "./pkg/route", "./pkg/policy", "./pkg/telemetry"},
 	// Flags, environment and files are paerser's.

@@ -38,6 +38,8 @@ type Config struct {
 	Domain string
 	// PortOffset is added to every Service port to make the listening one.
 	PortOffset uint16
+	// Access is who may call whom where no namespace says otherwise.
+	Access mesh.AccessSettings
 	// DNSAddress and AdminAddress are where the DNS server and the admin API
 	// listen (default a free port of 127.0.0.1).
 	DNSAddress, AdminAddress string
@@ -94,8 +96,8 @@ func New(config Config) (*Mesh, error) {
 	}
 	m.dns = server
 	m.node, err = node.New(node.Config{
-		Source:    kube.NewFiles(kube.FilesConfig{Paths: config.Manifests, Log: config.Log}),
-		Frontends: m.frontends, Published: m.published, Problems: m.ownProblems, Reword: reword,
+		Source: kube.NewFiles(kube.FilesConfig{Paths: config.Manifests, Log: config.Log}),
+		Access: config.Access, Frontends: m.frontends, Published: m.published, Problems: m.ownProblems, Reword: reword,
 		Own:     mesh.OwnSettings{Listens: []netip.AddrPort{server.Addr()}},
 		Servers: []func(context.Context) error{server.Serve},
 		Version: config.Version, AdminAddress: config.AdminAddress, DrainTimeout: config.DrainTimeout, AccessLog: config.AccessLog, Tracing: config.Tracing, Limits: config.Limits, Log: config.Log,

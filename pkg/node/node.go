@@ -32,6 +32,8 @@ import (
 // Config of a Node. Source is required; every other zero value works.
 type Config struct {
 	Source control.Source
+	// Access is who may call whom where no namespace says otherwise.
+	Access mesh.AccessSettings
 	// Frontends, where set, decides where Services are reached; see control.Config.
 	Frontends func(*mesh.Inputs) map[mesh.Name]mesh.Frontend
 	// Own is what is Weft itself beside what this process listens on.
@@ -106,7 +108,7 @@ func New(config Config) (*Node, error) {
 		return nil, err
 	}
 	n.loop = control.New(control.Config{
-		Sources: []control.Source{config.Source}, Own: n.config.Own, Frontends: config.Frontends, Publish: n.publish,
+		Sources: []control.Source{config.Source}, Access: config.Access, Own: n.config.Own, Frontends: config.Frontends, Publish: n.publish,
 	})
 	var sinks []telemetry.Sink
 	if config.AccessLog.Out != nil {

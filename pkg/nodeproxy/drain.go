@@ -19,6 +19,7 @@ func (p *Proxy) Drain(ctx context.Context) error {
 	err := p.await(ctx)
 	p.end()
 	p.running.Wait()
+	p.checks.Wait()
 	p.http1.Close()
 	p.http2.Close()
 	return err

@@ -15,7 +15,10 @@ import (
 )
 
 // listener is one open listening address.
-type listener struct{ close func() }
+type listener struct {
+	close func()
+	udp   *l4.UDP // nil for TCP
+}
 
 // open listens on an address. The caller holds the lock.
 func (p *Proxy) open(key upstream.Key) (*listener, error) {
@@ -83,8 +86,8 @@ func (p *Proxy) serve(c *net.TCPConn, at upstream.Key) {
 			p.conns.remove(c)
 		}
 	}()
-	snapshot := p.current.Load()
-	call := l4.Call{Snapshot: snapshot, Route: snapshot.Route(at), Client: c}
+	snapshot := p.introduce(at, l4.Address(c.RemoteAddr()))
+	call := l4.Call{Snapshot: snapshot, Route: snapshot.Route(at), At: at, Client: c}
 	if call.Route == nil {
 		p.tcp.Refuse(call, upstream.NoRoute)
 		return

@@ -23,5 +23,5 @@ func (p *Proxy) openUDP(key upstream.Key) (*listener, error) {
 		defer l4.Guard(p.config.Log, "a UDP port")
 		relay.Serve()
 	})
-	return &listener{close: func() { _ = c.Close() }}, nil
+	return &listener{close: func() { _ = c.Close() }, udp: relay}, nil
 }

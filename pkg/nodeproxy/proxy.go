@@ -54,6 +54,8 @@ type Proxy struct {
 	http1   *http1.Engine // HTTP/1 to HTTP/1
 	http2   *http2.Engine // both versions to HTTP/2
 	conns   registry
+	doubt   chan struct{}   // wakes recheck; has room for one
+	checks  sync.WaitGroup  // recheck, which ends with life
 	life    context.Context // ends when the last connection must
 	end     context.CancelFunc
 
@@ -69,11 +71,12 @@ type Proxy struct {
 // New returns a Proxy without ports.
 func New(config Config) *Proxy {
 	config.Limits = config.Limits.OrDefault()
-	p := &Proxy{config: config, listeners: map[upstream.Key]*listener{}}
+	p := &Proxy{config: config, listeners: map[upstream.Key]*listener{}, doubt: make(chan struct{}, 1)}
+	p.state.Denials = newDenials(config.Log, config.Metrics)
 	p.life, p.end = context.WithCancel(context.Background())
 	dialer := upstream.Dialer{Timeout: config.Limits.ConnectTimeout, Most: config.Limits.Connections}
 	p.tcp = l4.TCP{
-		Log: config.Log, Metrics: config.Metrics, Dialer: dialer,
+		Log: config.Log, Metrics: config.Metrics, Dialer: dialer, Current: p.current.Load,
 		DetectTimeout: config.DetectTimeout, Idle: config.TCPIdleTimeout,
 	}
 	most := config.Limits
@@ -83,6 +86,7 @@ func New(config Config) *Proxy {
 	p.http2 = http2.New(http2.Config{
 		Log: config.Log, Metrics: config.Metrics, Events: config.Events, Dialer: dialer, Current: p.current.Load, Limits: most,
 	})
+	p.checks.Go(p.recheck)
 	return p
 }
 

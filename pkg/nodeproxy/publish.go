@@ -33,7 +33,15 @@ func (p *Proxy) Publish(t *route.Table) {
 			delete(p.listeners, key)
 		}
 	}
-	p.current.Store(snapshot)
+	if before := p.current.Swap(snapshot); before != nil {
+		before.Replace()
+	}
+	if snapshot.Enforces() {
+		select {
+		case p.doubt <- struct{}{}:
+		default:
+		}
+	}
 	p.table = t
 	p.http1.Forget(gone)
 	p.http2.Forget(gone)

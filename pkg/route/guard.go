@@ -23,7 +23,8 @@ type Guard struct {
 type permit struct {
 	connections bool // anything but HTTP requests
 	requests    bool // every HTTP request
-	matches     []*matcher
+	matches     []*Matcher
+	tree        *forest       // of the matches, where they are many
 	grants      []*mesh.Grant // that say so
 }
 
@@ -58,10 +59,11 @@ func (t *Table) Source(ip netip.Addr) Source {
 
 // Allows tells whether a caller may make a call: a request, or anything else
 // where r is nil. path is the request's in its plain form; nil where it has
-// none, so that no expression holds for it.
-func (g *Guard) Allows(s *Source, r Request, path []byte) bool {
+// none, so that no expression holds for it. by is the Matcher that a request is
+// allowed by, nil where the caller may make every request.
+func (g *Guard) Allows(s *Source, r Request, path []byte) (by *Matcher, ok bool) {
 	if s.Trusted {
-		return true
+		return nil, true
 	}
 	for _, p := range s.principals {
 		permit := g.permits[p]
@@ -69,13 +71,49 @@ func (g *Guard) Allows(s *Source, r Request, path []byte) bool {
 		case permit == nil:
 		case r == nil:
 			if permit.connections {
-				return true
+				return nil, true
 			}
-		case permit.requests || anyOf(permit.matches, r, path):
+		case permit.requests:
+			return nil, true
+		default:
+			if by = permit.match(r, path); by != nil {
+				return by, true
+			}
+		}
+	}
+	return nil, false
+}
+
+// ReadsPaths tells whether it depends on the path what a caller may do.
+func (g *Guard) ReadsPaths(s *Source) bool {
+	return g.reads.Paths && slices.ContainsFunc(s.principals, func(p mesh.Principal) bool {
+		permit := g.permits[p]
+		return permit != nil && slices.ContainsFunc(permit.matches, func(m *Matcher) bool { return m.path != nil })
+	})
+}
+
+// Still tells whether a caller may go on with a request that was allowed by a
+// Matcher, perhaps of an earlier Table; or with one that nothing is known of,
+// where by is nil.
+func (g *Guard) Still(s *Source, by *Matcher) bool {
+	if s.Trusted {
+		return true
+	}
+	for _, p := range s.principals {
+		permit := g.permits[p]
+		if permit != nil && (permit.requests || by != nil && slices.ContainsFunc(permit.matches, by.same)) {
 			return true
 		}
 	}
 	return false
+}
+
+// match returns a Matcher that allows a request, nil for none.
+func (p *permit) match(r Request, path []byte) *Matcher {
+	if p.tree != nil {
+		return p.tree.find(r, path)
+	}
+	return anyOf(p.matches, r, path)
 }
 
 // Grants are those that allow a caller anything at the endpoints, each once.
@@ -91,6 +129,35 @@ func (g *Guard) Grants(s *Source) []*mesh.Grant {
 		}
 	}
 	return out
+}
+
+// Enforces tells whether there is any Guard that refuses.
+func (t *Table) Enforces() bool { return t.enforces }
+
+// Guard returns what decides now about an endpoint, whether or not a port leads
+// to it: nil where everybody may call it. p is the port that its calls came by.
+func (t *Table) Guard(p *Port, endpoint netip.AddrPort) *Guard {
+	for _, r := range p.Rules {
+		for i := range r.Backends {
+			if g, found := r.Backends[i].Cluster.guard(endpoint); found {
+				return g
+			}
+		}
+	}
+	w := t.workloads[endpoint.Addr().Unmap()]
+	if w == nil {
+		return &Guard{Mode: mesh.AccessEnforce} // it is no pod any more
+	}
+	key := keyOf(w, w.Access)
+	key.service, key.port, key.transport = p.Number, endpoint.Port(), p.Transport
+	if key.mode == mesh.AccessOff {
+		return nil
+	}
+	if known, ok := t.guards[key]; ok {
+		return known
+	}
+	c := compilation{table: t, expressions: &expressions{now: map[expressionKey]*pattern{}}, matchers: map[*mesh.RequestMatch]*Matcher{}}
+	return c.newGuard(w, &key)
 }
 
 // guardKey tells the kinds of endpoints apart.
@@ -130,32 +197,56 @@ func (c *compilation) guard(s *mesh.Service, p *mesh.Port, e *mesh.Endpoint) *Gu
 	if !claimed && e.Workload != nil && slices.Contains(e.Workload.IPs, ip) {
 		w = e.Workload
 	}
-	key := guardKey{mode: s.Access, service: p.Number, port: e.Address.Port(), transport: p.Transport}
-	if w != nil {
-		key.mode, key.workload = w.Access, true
-		key.account = mesh.Name{Namespace: w.Name.Namespace, Name: w.ServiceAccount}
-		for _, b := range w.Bindings {
-			key.bindings += b.Name.Name + " "
-		}
-	}
+	key := keyOf(w, s.Access)
+	key.service, key.port, key.transport = p.Number, e.Address.Port(), p.Transport
 	if key.mode == mesh.AccessOff {
 		return nil
 	}
-	if known, ok := c.guardsBy[key]; ok {
-		return known
+	g, ok := c.table.guards[key]
+	if !ok {
+		g = c.newGuard(w, &key)
+		c.table.guards[key] = g
 	}
+	return g
+}
+
+// guard finds the Guard of one of the cluster's endpoints.
+func (c *Cluster) guard(endpoint netip.AddrPort) (g *Guard, found bool) {
+	at, found := slices.BinarySearchFunc(c.Endpoints, endpoint, func(e mesh.Endpoint, a netip.AddrPort) int { return e.Address.Compare(a) })
+	if found && c.Guards != nil {
+		g = c.Guards[at]
+	}
+	return g, found
+}
+
+// keyOf begins the key of a workload's endpoints; otherwise is the mode where w
+// is nil.
+func keyOf(w *mesh.Workload, otherwise mesh.AccessMode) guardKey {
+	if w == nil {
+		return guardKey{mode: otherwise}
+	}
+	key := guardKey{mode: w.Access, workload: true, account: mesh.Name{Namespace: w.Name.Namespace, Name: w.ServiceAccount}}
+	for _, b := range w.Bindings {
+		key.bindings += b.Name.Name + " "
+	}
+	return key
+}
+
+func (c *compilation) newGuard(w *mesh.Workload, key *guardKey) *Guard {
 	g := &Guard{Mode: key.mode, Account: key.account, permits: map[mesh.Principal]*permit{}}
 	if w != nil {
 		for _, is := range w.Principals() {
-			for _, grant := range c.grants[is] {
-				c.permit(g, &key, grant)
+			for _, grant := range c.table.grants[is] {
+				c.permit(g, key, grant)
 			}
 		}
 	}
 	for _, p := range g.permits {
 		g.reads.add(p.matches)
+		if len(p.matches) > fewMatchers {
+			p.tree = grow(p.matches)
+		}
 	}
-	c.guardsBy[key] = g
 	return g
 }
 
@@ -169,7 +260,7 @@ func (c *compilation) permit(g *Guard, key *guardKey, grant *mesh.Grant) {
 		return
 	}
 	requests := grant.Requests && key.transport == mesh.TCP
-	var matches []*matcher
+	var matches []*Matcher
 	if requests {
 		matches = c.all(grant.Matches)
 	}

@@ -20,8 +20,8 @@ type Request interface {
 	Header(name string, i int) (value []byte, ok bool)
 }
 
-// matcher is a compiled mesh.RequestMatch.
-type matcher struct {
+// Matcher is a compiled mesh.RequestMatch.
+type Matcher struct {
 	path    *pattern // nil for any
 	methods []string // nil for any
 	headers []header
@@ -32,11 +32,11 @@ type header struct {
 	value *pattern
 }
 
-// matches tells whether the matcher holds for a request whose path is in its
+// matches tells whether the Matcher holds for a request whose path is in its
 // plain form. Of a header that comes more than once each value must match: who
 // reads the request may look at any of them.
-func (m *matcher) matches(r Request, path []byte) bool {
-	if m.path != nil && !m.path.match(path) {
+func (m *Matcher) matches(r Request, path []byte) bool {
+	if m.path != nil && (path == nil || !m.path.match(path)) {
 		return false
 	}
 	if m.methods != nil {
@@ -65,19 +65,26 @@ func (h *header) matches(r Request) bool {
 	}
 }
 
-// anyOf tells whether any matcher holds.
-func anyOf(matchers []*matcher, r Request, path []byte) bool {
+// same tells whether two Matchers, perhaps of two Tables, were written alike.
+func (m *Matcher) same(o *Matcher) bool {
+	return m == o || (m.path == nil) == (o.path == nil) && (m.path == nil || m.path.text == o.path.text) &&
+		slices.Equal(m.methods, o.methods) &&
+		slices.EqualFunc(m.headers, o.headers, func(a, b header) bool { return a.name == b.name && a.value.text == b.value.text })
+}
+
+// anyOf returns the first Matcher that holds, nil for none.
+func anyOf(matchers []*Matcher, r Request, path []byte) *Matcher {
 	for _, m := range matchers {
 		if m.matches(r, path) {
-			return true
+			return m
 		}
 	}
-	return false
+	return nil
 }
 
 // matcher compiles a match; nil for one that can never hold. A match that is
 // shared is compiled once.
-func (c *compilation) matcher(m *mesh.RequestMatch) *matcher {
+func (c *compilation) matcher(m *mesh.RequestMatch) *Matcher {
 	if done, ok := c.matchers[m]; ok {
 		return done
 	}
@@ -86,8 +93,8 @@ func (c *compilation) matcher(m *mesh.RequestMatch) *matcher {
 	return out
 }
 
-func (c *compilation) compileMatch(m *mesh.RequestMatch) *matcher {
-	out := &matcher{methods: m.Methods}
+func (c *compilation) compileMatch(m *mesh.RequestMatch) *Matcher {
+	out := &Matcher{methods: m.Methods}
 	if m.Path != "" {
 		if out.path = c.expressions.compile(m.Path, false); out.path == nil {
 			return nil
@@ -103,8 +110,8 @@ func (c *compilation) compileMatch(m *mesh.RequestMatch) *matcher {
 	return out
 }
 
-func (c *compilation) all(matches []*mesh.RequestMatch) []*matcher {
-	out := make([]*matcher, 0, len(matches))
+func (c *compilation) all(matches []*mesh.RequestMatch) []*Matcher {
+	out := make([]*Matcher, 0, len(matches))
 	for _, m := range matches {
 		if compiled := c.matcher(m); compiled != nil {
 			out = append(out, compiled)
@@ -123,7 +130,7 @@ type Reads struct {
 	Headers []string
 }
 
-func (r *Reads) add(matchers []*matcher) {
+func (r *Reads) add(matchers []*Matcher) {
 	for _, m := range matchers {
 		r.Requests = true
 		r.Paths = r.Paths || m.path != nil

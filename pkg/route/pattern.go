@@ -8,6 +8,7 @@ import (
 // pattern is a regular expression (RE2), reduced to a comparison where it is no
 // more than that.
 type pattern struct {
+	text    string // the expression as it was written
 	literal string // what a match begins with
 	kind    patternKind
 	rest    *regexp.Regexp // of a kind other than prefix and exact: the whole expression
@@ -43,6 +44,7 @@ func compile(text string, whole bool) *pattern {
 		return nil
 	}
 	if p := reduce(parsed, whole); p != nil {
+		p.text = text
 		return p
 	}
 	anchored := "^(?:" + text + ")"
@@ -53,7 +55,7 @@ func compile(text string, whole bool) *pattern {
 	if err != nil {
 		return nil
 	}
-	p := &pattern{kind: expression, rest: rest}
+	p := &pattern{text: text, kind: expression, rest: rest}
 	if parts := parts(parsed); len(parts) > 0 {
 		p.literal, _ = literal(parts[0])
 	}

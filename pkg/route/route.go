@@ -24,6 +24,9 @@ type Table struct {
 	ports     []*Port                       // by listening address, then transport
 	workloads map[netip.Addr]*mesh.Workload // nil for an address that several claim
 	trusted   []netip.Prefix
+	enforces  bool // somebody is refused somewhere, perhaps
+	grants    map[mesh.Principal][]*mesh.Grant
+	guards    map[guardKey]*Guard
 }
 
 // Port is one listening port and what becomes of its calls. It alone tells
@@ -44,7 +47,8 @@ type Port struct {
 	// Reads says what the Rules and their Guards look at.
 	Reads Reads
 	// Plain is true where a request whose path can be read in more than one way
-	// must be refused: somebody could read it otherwise than the rules do.
+	// must be refused: its endpoint could read it otherwise than the Rules do. The
+	// Guards see to themselves: no expression of theirs holds for such a path.
 	Plain bool
 	// Guarded is true where a call of someone unknown is refused.
 	Guarded bool
@@ -61,13 +65,13 @@ type Rule struct {
 	// Route is what asks for the Rule, nil for the Service's own endpoints.
 	Route   *mesh.Route
 	all     bool // it means every call
-	matches []*matcher
+	matches []*Matcher
 }
 
 // Means tells whether the Rule is for a call: a request, or anything else where
 // r is nil. path is the request's in its plain form, nil where it has none.
 func (r *Rule) Means(q Request, path []byte) bool {
-	return r.all || q != nil && anyOf(r.matches, q, path)
+	return r.all || q != nil && anyOf(r.matches, q, path) != nil
 }
 
 // Backend is a cluster with its share.
@@ -98,10 +102,8 @@ func Compile(m *mesh.Mesh) *Table { return new(Compiler).Compile(m) }
 type compilation struct {
 	table       *Table
 	expressions *expressions
-	matchers    map[*mesh.RequestMatch]*matcher
+	matchers    map[*mesh.RequestMatch]*Matcher
 	guarded     bool // access is not off everywhere
-	grants      map[mesh.Principal][]*mesh.Grant
-	guardsBy    map[guardKey]*Guard
 }
 
 // Compile builds the Table of a Mesh. The Table depends on nothing else, and it
@@ -109,7 +111,7 @@ type compilation struct {
 func (compiler *Compiler) Compile(m *mesh.Mesh) *Table {
 	compiler.expressions.turn()
 	t := &Table{workloads: make(map[netip.Addr]*mesh.Workload, len(m.Workloads)), trusted: m.Access.Trusted}
-	c := compilation{table: t, expressions: &compiler.expressions, matchers: map[*mesh.RequestMatch]*matcher{}, guardsBy: map[guardKey]*Guard{}}
+	c := compilation{table: t, expressions: &compiler.expressions, matchers: map[*mesh.RequestMatch]*Matcher{}}
 	disputed := map[netip.Addr]time.Time{}
 	for _, w := range m.Workloads {
 		for _, ip := range w.IPs {
@@ -157,14 +159,21 @@ func (t *Table) Workload(ip netip.Addr) *mesh.Workload { return t.workloads[ip.U
 
 // indexGrants groups the Grants by destination, where anyone asks for them.
 func (c *compilation) indexGrants(m *mesh.Mesh) {
-	c.guarded = slices.ContainsFunc(m.Services, func(s *mesh.Service) bool { return s.Access != mesh.AccessOff }) ||
-		slices.ContainsFunc(m.Workloads, func(w *mesh.Workload) bool { return w.Access != mesh.AccessOff })
+	strictest := mesh.AccessOff
+	for _, s := range m.Services {
+		strictest = max(strictest, s.Access)
+	}
+	for _, w := range m.Workloads {
+		strictest = max(strictest, w.Access)
+	}
+	c.guarded, c.table.enforces = strictest != mesh.AccessOff, strictest == mesh.AccessEnforce
 	if !c.guarded {
 		return
 	}
-	c.grants = make(map[mesh.Principal][]*mesh.Grant, len(m.Access.Grants))
+	c.table.guards = map[guardKey]*Guard{}
+	c.table.grants = make(map[mesh.Principal][]*mesh.Grant, len(m.Access.Grants))
 	for _, g := range m.Access.Grants {
-		c.grants[g.Destination] = append(c.grants[g.Destination], g)
+		c.table.grants[g.Destination] = append(c.table.grants[g.Destination], g)
 	}
 }
 
@@ -211,7 +220,6 @@ func (p *Port) surveyGuards(guards []*Guard) {
 		p.Reads.join(&g.reads)
 		if g.Mode == mesh.AccessEnforce {
 			p.Guarded = true
-			p.Plain = p.Plain || g.reads.Paths
 		}
 	}
 }

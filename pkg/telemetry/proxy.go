@@ -14,6 +14,7 @@ import (
 type Proxy struct {
 	refusals  *prometheus.CounterVec
 	listeners *prometheus.GaugeVec
+	denials   *prometheus.CounterVec
 	limits    limits
 	most      int
 	live      func() Living
@@ -55,10 +56,13 @@ func NewProxy(reg prometheus.Registerer, config ProxyConfig) *Proxy {
 		listeners: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "weft_listeners", Help: "Open listening addresses.",
 		}, []string{"transport"}),
+		denials: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "weft_access_denied_total", Help: "Calls that no TrafficTarget allows: refused where the mode is enforce, only told where it is audit.",
+		}, denialLabels()),
 		limits: timeLimits(), most: config.Series, live: config.Live, lanes: lanes(),
 		flows: map[Call]*Flow{}, ticked: time.Now(),
 	}
-	reg.MustRegister(p.refusals, p.listeners, p)
+	reg.MustRegister(p.refusals, p.listeners, p.denials, p)
 	return p
 }
 

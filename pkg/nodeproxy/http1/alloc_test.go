@@ -11,3 +11,10 @@ func TestNoAllocationPerRequest(t *testing.T) {
 		t.Errorf("%v allocations per request; want 0", n)
 	}
 }
+
+func TestAGuardedExchangeAllocatesNoMore(t *testing.T) {
+	plain, guarded := testing.AllocsPerRun(500, exchanger(t)), testing.AllocsPerRun(500, guardedExchanger(t, 100))
+	if guarded > plain {
+		t.Errorf("%v allocations without rules, %v with 100 targets", plain, guarded)
+	}
+}

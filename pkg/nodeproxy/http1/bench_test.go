@@ -1,10 +1,13 @@
 package http1_test
 
 import (
+	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"testing"
 
+	"github.com/weft-mesh/weft/pkg/mesh"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/http1"
 	"github.com/weft-mesh/weft/pkg/telemetry"
 
@@ -36,8 +39,16 @@ func fixed(answer string) func(*net.TCPConn, *bufio.Reader) {
 
 // exchanger returns what sends one small request over a kept connection and
 // reads its answer, in steady state.
-func exchanger(t testing.TB) (once func()) {
-	w := newWorld(t, http1.Config{Metrics: telemetry.NewProxy(prometheus.NewRegistry(), telemetry.ProxyConfig{})}, newOrigin(t, fixed(smallAnswer)).at)
+func exchanger(t testing.TB) (once func()) { return guardedExchanger(t, 0) }
+
+// guardedExchanger is an exchanger whose Service is the destination of so many
+// TrafficTargets, each for other paths; the last is for the request's.
+func guardedExchanger(t testing.TB, targets int) (once func()) {
+	at := newOrigin(t, fixed(smallAnswer)).at
+	w := newWorld(t, http1.Config{Metrics: telemetry.NewProxy(prometheus.NewRegistry(), telemetry.ProxyConfig{})}, at)
+	if targets > 0 {
+		w.bind(guarded(w.mesh(at), targets))
+	}
 	c := w.dial()
 	out, in := []byte(smallRequest), make([]byte, 4096)
 	once = func() {
@@ -58,6 +69,34 @@ func exchanger(t testing.TB) (once func()) {
 // and servers in the same process.
 func BenchmarkExchange(b *testing.B) {
 	once := exchanger(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		once()
+	}
+}
+
+// guarded adds targets to a mesh, in which 127.0.0.1 is both who calls and who
+// serves: all but the last allow other paths.
+func guarded(m *mesh.Mesh, targets int) *mesh.Mesh {
+	pod := &mesh.Workload{Name: mesh.Name{Namespace: "shop", Name: "orders"}, ServiceAccount: "orders", Access: mesh.AccessEnforce, IPs: []netip.Addr{netip.MustParseAddr("127.0.0.1")}}
+	m.Workloads, m.Services[0].Access = []*mesh.Workload{pod}, mesh.AccessEnforce
+	who := mesh.Account("shop", "orders")
+	for i := range targets {
+		match := &mesh.RequestMatch{Path: fmt.Sprintf("/api/v1/things-%d/.*", i), Methods: []string{"GET", "HEAD"}}
+		if i == targets-1 {
+			match.Path = "/orders/[0-9]+"
+		}
+		m.Access.Grants = append(m.Access.Grants, &mesh.Grant{
+			Destination: who, Sources: []mesh.Principal{who}, TCP: mesh.Ports{All: true}, Requests: true, Matches: []*mesh.RequestMatch{match},
+		})
+	}
+	return m
+}
+
+// BenchmarkGuardedExchange is BenchmarkExchange with 100 TrafficTargets enforced,
+// all of which are the caller's.
+func BenchmarkGuardedExchange(b *testing.B) {
+	once := guardedExchanger(b, 100)
 	b.ReportAllocs()
 	for b.Loop() {
 		once()

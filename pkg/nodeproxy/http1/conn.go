@@ -17,6 +17,7 @@ const (
 	timeUp    = 1 << (2*eventBits + iota) // the time it waits for may have come
 	dialed                                // a connection attempt has ended
 	killed                                // it must end at once
+	doubted                               // what it does may not be allowed any more
 	running                               // somebody works on it
 )
 
@@ -126,7 +127,7 @@ func (c *conn) note(bits uint32) {
 	if bits&timeUp != 0 {
 		c.late = true
 	}
-	if bits&killed != 0 {
+	if bits&killed != 0 || bits&doubted != 0 && !c.mayStill() {
 		c.abort()
 		c.end()
 	}

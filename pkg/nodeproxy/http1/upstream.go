@@ -34,6 +34,10 @@ func (c *conn) tryNext(x *exchange) {
 		c.refuse(x, refusal{reason: reason, what: x.failed.Error()})
 		return
 	}
+	if c.engine.config.Current() != x.snapshot && !c.holds(x) {
+		c.refuse(x, refusal{reason: upstream.AccessDenied, what: "access was revoked"})
+		return
+	}
 	x.pool = c.engine.pools.of(x.endpoint)
 	if l := x.pool.take(c, x.twice()); l != nil {
 		c.use(l)

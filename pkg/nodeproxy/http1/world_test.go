@@ -80,11 +80,20 @@ func (w *world) accept() {
 
 // endpoints replaces what serves the Service.
 func (w *world) endpoints(addresses ...string) {
+	w.bind(w.mesh(addresses...))
+}
+
+// mesh is a Service with these endpoints.
+func (w *world) mesh(addresses ...string) *mesh.Mesh {
 	port := &mesh.Port{Number: 80, Protocol: mesh.HTTP, Listen: w.key.Listen}
 	for _, a := range addresses {
 		port.Endpoints = append(port.Endpoints, mesh.Endpoint{Address: netip.MustParseAddrPort(a)})
 	}
-	m := &mesh.Mesh{Services: []*mesh.Service{{Name: mesh.Name{Namespace: "shop", Name: "orders"}, Ports: []*mesh.Port{port}}}}
+	return &mesh.Mesh{Services: []*mesh.Service{{Name: mesh.Name{Namespace: "shop", Name: "orders"}, Ports: []*mesh.Port{port}}}}
+}
+
+// bind makes a mesh the one that decides.
+func (w *world) bind(m *mesh.Mesh) {
 	snapshot, gone := w.state.Bind(route.Compile(m))
 	w.snapshot.Store(snapshot)
 	w.engine.Forget(gone)

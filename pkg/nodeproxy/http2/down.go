@@ -6,6 +6,7 @@ import (
 
 	"github.com/weft-mesh/weft/pkg/mesh"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
+	"github.com/weft-mesh/weft/pkg/route"
 	"github.com/weft-mesh/weft/pkg/telemetry"
 )
 
@@ -54,6 +55,7 @@ type call struct {
 	snapshot *upstream.Snapshot // the one that decides it, for life
 	route    *upstream.Route
 	cluster  *upstream.Cluster
+	by       *route.Matcher // what allows it
 	try      upstream.Try
 	endpoint *upstream.Endpoint // the one that is busy with it; nil for none
 }
@@ -115,9 +117,9 @@ func (c *conn) trailers(w *work, id uint32, block []byte) {
 // open takes a new stream.
 func (c *conn) open(w *work, f frame) error {
 	m := &c.message
-	snapshot, route := c.client.current(c.engine.config.Current())
-	wanted := route != nil && c.engine.config.Events.Want(route.AccessLog())
-	m.ask(route, wanted)
+	snapshot, way := c.client.current(c.engine.config.Current())
+	wanted := way != nil && c.engine.config.Events.Want(way.AccessLog())
+	m.ask(way, wanted)
 	if err := m.request(f.payload, c.client.text); err != nil {
 		return compressionError
 	}
@@ -148,7 +150,7 @@ func (c *conn) open(w *work, f frame) error {
 	h.remoteEnd, h.length = end, m.length
 	x := &h.call
 	x.started, x.grpc, x.headMethod, x.grpcStatus = w.now, m.grpc, m.method == headMethod, -1
-	x.snapshot, x.route = snapshot, route
+	x.snapshot, x.route = snapshot, way
 	if wanted {
 		x.note = telemetry.NewNote(m)
 	}
@@ -197,8 +199,13 @@ func (c *conn) decide(w *work, x *call, m *message) refusal {
 	if no := c.admit(w, x, m); no.reason != "" {
 		return no
 	}
-	x.try = x.cluster.Try(c.client.address)
+	x.try, x.by = x.cluster.Try(c.client.address), decision.By
 	x.endpoint = x.try.Next()
+	if now := c.engine.config.Current(); now != x.snapshot && !c.holds(now, x) {
+		x.endpoint.Release()
+		x.endpoint = nil
+		return refusal{reason: upstream.AccessDenied, what: "access was revoked"}
+	}
 	return refusal{}
 }
 

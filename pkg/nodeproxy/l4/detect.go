@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"time"
+
+	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 )
 
 // patience is how many DetectTimeouts a client has to complete what began like
@@ -43,6 +45,9 @@ func (t *TCP) Detect(ctx context.Context, c Call) (first []byte, kind Kind) {
 
 // silent serves a client that has said nothing yet.
 func (t *TCP) silent(ctx context.Context, c Call, patience time.Duration) ([]byte, Kind) {
+	if caller := (upstream.Caller{Address: c.address()}); !caller.Connects(c.Snapshot, c.Route) {
+		return t.requestOnly(c)
+	}
 	out := t.connect(ctx, c)
 	if out == nil {
 		return nil, Opaque
@@ -59,6 +64,25 @@ func (t *TCP) silent(ctx context.Context, c Call, patience time.Duration) ([]byt
 	out.run(ctx, fromClient, fromServer)
 	return nil, Opaque
 }
+
+// requestOnly serves a silent client that may make requests, or nothing at all:
+// no endpoint is asked to speak to it.
+func (t *TCP) requestOnly(c Call) ([]byte, Kind) {
+	first, kind, err := sniff(c.Client, nil, requestTimeout, requestTimeout)
+	if kind == HTTP1 || kind == HTTP2 {
+		return first, kind
+	}
+	if err == nil {
+		t.Refuse(c, upstream.AccessDenied)
+	} else {
+		Reset(c.Client)
+	}
+	return nil, Opaque
+}
+
+// requestTimeout is how long a client has to begin its first request where it
+// may do nothing else.
+const requestTimeout = 10 * time.Second
 
 // firstToSpeak waits until one of two connections has bytes or has ended, and
 // returns what was read of each: mostly of one, of both where they spoke at

@@ -23,14 +23,18 @@ type TCP struct {
 	DetectTimeout time.Duration
 	// Idle ends a relay after so long without a byte either way; zero never.
 	Idle time.Duration
+	// Current returns the Snapshot that decides now; it is required for Recheck.
+	Current func() *upstream.Snapshot
 
 	pieces pieces
+	live   live
 }
 
 // Call is one connection and what decides it, for life.
 type Call struct {
 	Snapshot *upstream.Snapshot
 	Route    *upstream.Route
+	At       upstream.Key // where it was accepted
 	Client   *net.TCPConn
 }
 
@@ -75,9 +79,14 @@ func (o *outgoing) run(ctx context.Context, fromClient, fromServer []byte) {
 	subject := upstream.Subject{Snapshot: o.call.Snapshot, Route: o.call.Route, Cluster: o.cluster, Endpoint: o.endpoint, Protocol: "tcp"}
 	counter := o.tcp.Metrics.Connection(subject.Call(o.call.address()))
 	defer counter.Close()
-	r := relay{
+	r := &relay{
 		client: o.call.Client, server: o.conn, fromClient: fromClient, fromServer: fromServer,
 		idle: o.tcp.Idle, pieces: &o.tcp.pieces, counter: counter,
+	}
+	o.tcp.live.add(o, r)
+	defer o.tcp.live.remove(o)
+	if o.tcp.Current != nil && o.tcp.Current() != o.call.Snapshot && !o.holds(o.tcp.Current()) {
+		r.abort()
 	}
 	r.run(ctx)
 }

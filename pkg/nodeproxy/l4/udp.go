@@ -99,6 +99,7 @@ func (u *UDP) session(client netip.AddrPort) *session {
 		}
 		u.leave(s)
 	}
+	// Under the lock of Recheck: no Snapshot comes between unseen.
 	s, reason, err := u.begin(client)
 	if s == nil {
 		u.Metrics.Refused(string(reason))

@@ -3,6 +3,7 @@ package upstream
 import (
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 
 	"github.com/weft-mesh/weft/pkg/mesh"
 	"github.com/weft-mesh/weft/pkg/route"
@@ -24,6 +25,8 @@ type Caller struct {
 type Decision struct {
 	// Cluster serves the call, nil where it is refused.
 	Cluster *Cluster
+	// By is what allows a request, for Proof; nil where nothing had to.
+	By *route.Matcher
 	// Reason and What say why it is refused: the word and a line for people.
 	Reason Reason
 	What   string
@@ -86,6 +89,30 @@ func (c *Caller) at(s *Snapshot, cluster *Cluster, request route.Request, path [
 	return c.pass(s, cluster, request, path)
 }
 
+// Connects tells whether the caller may open a connection for anything but
+// requests at any endpoint of a Route. It takes no turn, and tells nobody.
+func (c *Caller) Connects(s *Snapshot, r *Route) bool {
+	if !r.Port.Guarded {
+		return true
+	}
+	c.lookup(s)
+	may := func(part *Cluster) bool {
+		if part.guard == nil || part.guard.Mode != mesh.AccessEnforce {
+			return true
+		}
+		_, ok := part.guard.Allows(&c.source, nil, nil)
+		return ok
+	}
+	for i := range r.rules {
+		for _, cluster := range r.rules[i].clusters {
+			if len(cluster.parts) == 0 && may(cluster) || slices.ContainsFunc(cluster.parts, may) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // lookup finds out who calls, once for each Snapshot.
 func (c *Caller) lookup(s *Snapshot) {
 	if c.snapshot != s {
@@ -98,35 +125,47 @@ func (c *Caller) lookup(s *Snapshot) {
 // with the probability that its endpoints are chosen among all of these.
 func (c *Caller) pass(s *Snapshot, cluster *Cluster, request route.Request, path []byte) Decision {
 	if len(cluster.parts) == 0 {
-		if c.may(s, cluster, request, path) {
-			return Decision{Cluster: cluster}
+		by, ok := cluster.guard.Allows(&c.source, request, path)
+		if !ok {
+			c.tell(s, cluster)
 		}
-		return denied(cluster)
+		if !ok && cluster.guard.Mode == mesh.AccessEnforce {
+			return c.denied(cluster, request, path)
+		}
+		return Decision{Cluster: cluster, By: by}
 	}
+	return c.passParts(s, cluster, request, path)
+}
+
+// passParts is pass for a cluster of several kinds of endpoints.
+func (c *Caller) passParts(s *Snapshot, cluster *Cluster, request route.Request, path []byte) Decision {
 	total, enforced, allowed := 0, false, false
-	var chosen *Cluster
+	var chosen Decision
 	for _, part := range cluster.parts {
-		yes := part.guard == nil || part.guard.Allows(&c.source, request, path)
-		allowed = allowed || yes
-		if !yes && part.guard.Mode == mesh.AccessEnforce {
+		by, ok := (*route.Matcher)(nil), true
+		if part.guard != nil {
+			by, ok = part.guard.Allows(&c.source, request, path)
+		}
+		allowed = allowed || ok
+		if !ok && part.guard.Mode == mesh.AccessEnforce {
 			enforced = true
 			continue
 		}
 		total += len(part.endpoints)
 		if c.draw(cluster, total) < len(part.endpoints) {
-			chosen = part
+			chosen = Decision{Cluster: part, By: by}
 		}
 	}
 	if !allowed {
 		c.tell(s, cluster.parts[0])
 	}
 	switch {
-	case !enforced:
+	case !enforced && request == nil:
 		return Decision{Cluster: cluster}
-	case chosen == nil:
-		return denied(cluster.parts[0])
+	case chosen.Cluster == nil:
+		return c.denied(cluster.parts[0], request, path)
 	}
-	return Decision{Cluster: chosen}
+	return chosen
 }
 
 // draw returns a number below n: always the same for a client that is to stay
@@ -139,23 +178,16 @@ func (c *Caller) draw(cluster *Cluster, n int) int {
 	return int(hash(ip[:], uint64(n)) % uint64(n))
 }
 
-func denied(cluster *Cluster) Decision {
+// denied refuses a call to endpoints of one kind.
+func (c *Caller) denied(cluster *Cluster, request route.Request, path []byte) Decision {
+	if request != nil && path == nil && cluster.guard.ReadsPaths(&c.source) {
+		return ambiguous()
+	}
 	who := "endpoints that are no pods"
 	if account := cluster.guard.Account; account != (mesh.Name{}) {
 		who = "service account " + account.String()
 	}
 	return Decision{Reason: AccessDenied, What: "no TrafficTarget allows the caller to do this at " + who}
-}
-
-// may tells whether a call may reach the endpoints of a cluster that are all of
-// one kind. In audit it may.
-func (c *Caller) may(s *Snapshot, cluster *Cluster, request route.Request, path []byte) bool {
-	g := cluster.guard
-	if g == nil || g.Allows(&c.source, request, path) {
-		return true
-	}
-	c.tell(s, cluster)
-	return g.Mode != mesh.AccessEnforce
 }
 
 // tell tells of a call to endpoints of one kind that is not allowed.

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 
@@ -121,5 +122,53 @@ func TestOnlyMatchingRequestsAreSplit(t *testing.T) {
 	}
 	if got := decide(m, "10.1.0.1", asked{path: "/v1/../v2"}); got.Reason != PathAmbiguous {
 		t.Errorf("%+v", got)
+	}
+}
+
+// BenchmarkDecide is a decision at the destination of 100 TrafficTargets that are
+// all the caller's, of which the last allows the request.
+func BenchmarkDecide(b *testing.B) {
+	var grants []*mesh.Grant
+	for i := range 100 {
+		grants = append(grants, &mesh.Grant{
+			Destination: account("orders"), Sources: []mesh.Principal{account("web")}, TCP: mesh.Ports{All: true}, Requests: true,
+			Matches: []*mesh.RequestMatch{{Path: fmt.Sprintf("/api/v1/things-%02d/.*", i), Methods: []string{"GET"}}},
+		})
+	}
+	for _, mode := range []mesh.AccessMode{mesh.AccessOff, mesh.AccessEnforce} {
+		b.Run(mode.String(), func(b *testing.B) {
+			snapshot, _ := new(Set).Bind(route.Compile(world(mode, grants, "orders")))
+			caller := Caller{Address: netip.MustParseAddr("10.1.0.1")}
+			r, request := snapshot.Route(listen), &bytesAsked{method: []byte("GET"), path: []byte("/api/v1/things-99/17")}
+			b.ReportAllocs()
+			for b.Loop() {
+				if caller.Decide(snapshot, r, request).Cluster == nil {
+					b.Fatal("refused")
+				}
+			}
+		})
+	}
+}
+
+// bytesAsked is a request as the engines show it.
+type bytesAsked struct{ method, path []byte }
+
+func (a *bytesAsked) Method() []byte { return a.method }
+
+func (a *bytesAsked) Path() []byte { return a.path }
+
+func (a *bytesAsked) Header(string, int) ([]byte, bool) { return nil, false }
+
+// An expression that holds for the empty text does not hold for a path that has
+// no plain form.
+func TestNoExpressionHoldsForAnAmbiguousPath(t *testing.T) {
+	for _, expression := range []string{".*", "[^x]*$", "(/public)?", "$", "a*"} {
+		web := &mesh.Grant{
+			Destination: account("orders"), Sources: []mesh.Principal{account("web")}, TCP: mesh.Ports{All: true}, Requests: true,
+			Matches: []*mesh.RequestMatch{{Path: expression}},
+		}
+		if got := decide(world(mesh.AccessEnforce, []*mesh.Grant{web}, "orders"), "10.1.0.1", asked{path: "/x/../y"}); got.Reason != PathAmbiguous {
+			t.Errorf("%s: %+v", expression, got)
+		}
 	}
 }

@@ -198,7 +198,8 @@ func (c *Caller) outcome(s *Snapshot, cluster *Cluster, request route.Request, p
 		if g == nil {
 			continue
 		}
-		a := ExplainedAccess{Mode: g.Mode, Account: g.Account, Allowed: g.Allows(&c.source, request, path), Endpoints: addresses}
+		_, allowed := g.Allows(&c.source, request, path)
+		a := ExplainedAccess{Mode: g.Mode, Account: g.Account, Allowed: allowed, Endpoints: addresses}
 		for _, grant := range g.Grants(&c.source) {
 			a.Grants = append(a.Grants, grant.Origin)
 		}

@@ -33,6 +33,8 @@ type Snapshot struct {
 	table   *route.Table
 	routes  map[Key]*Route
 	denials Denials
+	// replaced is closed once another Snapshot decides.
+	replaced chan struct{}
 }
 
 // Route is one port of the Table with its state.
@@ -76,7 +78,7 @@ func (s *Set) Bind(t *route.Table) (snapshot *Snapshot, gone []*Endpoint) {
 		old: s, endpoints: make(map[netip.AddrPort]*Endpoint, len(s.endpoints)), rotations: make(map[string]*rotation, len(s.rotations)),
 		policies: map[policyKey]*Policies{}, connect: map[*Endpoint]time.Duration{},
 	}
-	snapshot = &Snapshot{table: t, denials: s.Denials, routes: make(map[Key]*Route, len(t.Ports()))}
+	snapshot = &Snapshot{table: t, denials: s.Denials, replaced: make(chan struct{}), routes: make(map[Key]*Route, len(t.Ports()))}
 	for _, p := range t.Ports() {
 		key := Key{Listen: p.Listen, Transport: p.Transport}
 		if _, taken := snapshot.routes[key]; !taken {
@@ -171,6 +173,27 @@ func (b *binder) rotation(rule *route.Rule) *rotation {
 // Route returns what becomes of calls that arrive at a listening address, nil
 // where the Table no longer names it.
 func (s *Snapshot) Route(k Key) *Route { return s.routes[k] }
+
+// Replace tells those who wait for it that another Snapshot decides now. It is
+// called once.
+func (s *Snapshot) Replace() { close(s.replaced) }
+
+// Replaced is closed by Replace.
+func (s *Snapshot) Replaced() <-chan struct{} { return s.replaced }
+
+// Enforces tells whether any call may be refused for want of access.
+func (s *Snapshot) Enforces() bool { return s.table.Enforces() }
+
+// Unknown tells whether a caller is refused at a listening address only because
+// nothing is known of it.
+func (s *Snapshot) Unknown(at Key, client netip.Addr) bool {
+	r := s.routes[at]
+	if r == nil || !r.Port.Guarded {
+		return false
+	}
+	source := s.table.Source(client)
+	return source.Unknown()
+}
 
 // Source names who owns the workload at a client's address: its namespace and
 // the Deployment, StatefulSet, … The zero Name means nobody known.
