@@ -79,8 +79,11 @@ func fields() map[string]int {
 	return out
 }
 
-// others are the annotations of Weft that are no policies.
-var others = []string{"protocol", "access", "guard", "guard-allow"} //nolint:gochecknoglobals // never written
+// others are the annotations of Weft that are no policies, and the kind of
+// object that each is read of.
+func others() map[string]string {
+	return map[string]string{"protocol": "Service", "access": "Namespace", "guard": "Namespace", "guard-allow": "Namespace"}
+}
 
 // decoder is the scratch of one decoding.
 type decoder struct {
@@ -98,9 +101,7 @@ func (d *decoder) annotation(full, value string) {
 	name, port, ofPort := strings.Cut(full, ".")
 	index, known := d.fields[name]
 	if !known {
-		if !slices.Contains(others, name) {
-			d.problem("%s%s is not an annotation of Weft; it takes no effect", Prefix, full)
-		}
+		d.other(name, full)
 		return
 	}
 	into := d.out.All
@@ -119,6 +120,18 @@ func (d *decoder) annotation(full, value string) {
 		d.out.Ports = map[string]mesh.PolicyInput{}
 	}
 	d.out.Ports[port] = into
+}
+
+// other tells where an annotation that is no policy takes no effect.
+func (d *decoder) other(name, full string) {
+	switch kind, known := others()[name]; {
+	case !known:
+		d.problem("%s%s is not an annotation of Weft; it takes no effect", Prefix, full)
+	case kind != d.ref.Kind:
+		d.problem("%s%s takes effect on a %s only, not on a %s", Prefix, full, kind, d.ref.Kind)
+	case full != name:
+		d.problem("%s%s takes no effect: %s%s is for all ports", Prefix, full, Prefix, name)
+	}
 }
 
 // set decodes a value into one field.

@@ -66,6 +66,29 @@ func TestBadValues(t *testing.T) {
 	}
 }
 
+// An annotation that stands where nobody reads it is told: whoever wrote it
+// relies on it.
+func TestTheWrongPlace(t *testing.T) {
+	for _, test := range []struct{ kind, annotation, want string }{
+		{"Service", "access", "weft.mesh/access takes effect on a Namespace only, not on a Service"},
+		{"Service", "guard", "weft.mesh/guard takes effect on a Namespace only, not on a Service"},
+		{"Service", "guard-allow", "weft.mesh/guard-allow takes effect on a Namespace only, not on a Service"},
+		{"Namespace", "protocol", "weft.mesh/protocol takes effect on a Service only, not on a Namespace"},
+		{"Service", "protocol.80", "weft.mesh/protocol.80 takes no effect: weft.mesh/protocol is for all ports"},
+		{"Service", "protocol", ""},
+		{"Namespace", "access", ""},
+		{"Namespace", "guard", ""},
+	} {
+		var got string
+		for _, p := range annotations.Policies(mesh.Ref{Kind: test.kind, Name: "shop"}, map[string]string{"weft.mesh/" + test.annotation: "enforce"}).Problems {
+			got += p.Message
+		}
+		if got != test.want {
+			t.Errorf("%s on a %s is told %q; want %q", test.annotation, test.kind, got, test.want)
+		}
+	}
+}
+
 func TestAPortThatIsNotThere(t *testing.T) {
 	in, name := mesh.NewInputs(), mesh.Name{Namespace: "shop", Name: "orders"}
 	ref := mesh.Ref{Kind: "Service", Namespace: "shop", Name: "orders"}
