@@ -40,6 +40,11 @@ func (c *explainCommand) Run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	for _, h := range c.Header {
+		if !strings.Contains(h, ":") {
+			return usageError("--header=%s: takes a name and a value, such as --header='accept: text/html'", h)
+		}
+	}
 	fleet, p, err := c.open(ctx, out)
 	if err != nil {
 		return err

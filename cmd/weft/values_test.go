@@ -17,11 +17,15 @@ func TestAWrongValueIsAnErrorThatNamesTheFlag(t *testing.T) {
 		"local":      {"--addresses=nowhere", "--domain=a..b", "--dns.address=127.0.0.1", "--admin.address=:70000"},
 		"check":      {"--namespace=", "--domain=Mesh", "--aliases=_", "--clusterDomain=a..b"},
 		"uninstall":  {"--namespace=-", "--timeout=0s"},
+		"explain":    {"--header=accept"},
 	} {
 		for _, value := range values {
 			args := []string{command, value}
-			if command == "local" {
+			switch command {
+			case "local":
 				args = append(args, "--manifests=.")
+			case "explain":
+				args = append(args, "--to=orders.shop")
 			}
 			err := run(t.Context(), args, io.Discard)
 			flag, _, _ := strings.Cut(value, "=")
