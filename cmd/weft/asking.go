@@ -39,12 +39,21 @@ func (a *Asking) open(ctx context.Context, out io.Writer) (*reach.Fleet, *consol
 	if a.Admin != "" {
 		return reach.Local(a.Admin, a.Timeout), p, checkAddress("admin", a.Admin)
 	}
-	k, err := connect(a.Kubeconfig)
+	k, err := a.connect()
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w; to ask a weft local: --admin=127.0.0.1:15000", err)
+		return nil, nil, err
 	}
 	fleet, err := reach.Cluster(ctx, reach.Config{REST: k.config, Client: k.typed, Namespace: a.Namespace, Timeout: a.Timeout})
 	return fleet, p, err
+}
+
+// connect finds the cluster, where no weft local is asked.
+func (a *Asking) connect() (*clients, error) {
+	k, err := connect(a.Kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("%w; to ask a weft local: --admin=127.0.0.1:15000", err)
+	}
+	return k, nil
 }
 
 // answered returns the answers of the proxies that could be asked, and tells of

@@ -78,12 +78,15 @@ func (c *checkCommand) Run(ctx context.Context, out io.Writer) error {
 	); err != nil {
 		return err
 	}
+	if c.Pre && c.Admin != "" {
+		return usageError("--pre is of a cluster, --admin (WEFT_ADMIN) of a weft local: give one of them")
+	}
 	p := console.New(out, c.Output)
 	var reached *clients
 	groups := c.local()
 	if c.Admin == "" {
 		var err error
-		if reached, err = connect(c.Kubeconfig); err != nil {
+		if reached, err = c.connect(); err != nil {
 			return err
 		}
 		groups = c.groups()

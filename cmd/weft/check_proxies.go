@@ -51,7 +51,7 @@ func judge(answers []reach.Answer[admin.Status]) (out []finding) {
 		who := where(a.Proxy)
 		switch s := a.Value; {
 		case a.Err != nil:
-			out = append(out, fails("docs/cli.md lists the rights that asking needs", "%s could not be asked: %v", who, a.Err))
+			out = append(out, fails(askHint(a.Proxy), "%s could not be asked: %v", who, a.Err))
 		case s.Digest != usual:
 			out = append(out, fails("it may be catching up; if it stays so, its log says more", "%s lags behind: it routes by a picture of %s ago that differs from the others'", who, ago(s.Built)))
 		case len(silent(s)) > 0:
@@ -67,6 +67,14 @@ func judge(answers []reach.Answer[admin.Status]) (out []finding) {
 		out = append(out, doubts("bring them to one version", "weft is %s, the proxies are %s", own, strings.Join(slices.Sorted(maps.Keys(versions)), " and ")))
 	}
 	return out
+}
+
+// askHint is what to look at where a proxy does not answer.
+func askHint(p *reach.Proxy) string {
+	if p.Node == "" {
+		return "does weft local run, with this --admin.address?"
+	}
+	return "docs/cli.md lists the rights that asking needs"
 }
 
 // most is the key that counts most; the first by name of several.

@@ -57,6 +57,25 @@ func TestProxiesThatLagBehindAreNamed(t *testing.T) {
 	}
 }
 
+// Whoever has no cluster, or a weft local that does not run, is told what to do.
+func TestCheckSaysHowToReachAWeftLocal(t *testing.T) {
+	t.Setenv("KUBECONFIG", t.TempDir()+"/none")
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"check"}, "to ask a weft local: --admin=127.0.0.1:15000"},
+		{[]string{"check", "--admin=127.0.0.1:1"}, "→ does weft local run, with this --admin.address?"},
+		{[]string{"check", "--pre", "--admin=127.0.0.1:1"}, "give one of them"},
+	} {
+		var out strings.Builder
+		err := run(t.Context(), test.args, &out)
+		if err == nil || !strings.Contains(out.String()+err.Error(), test.want) {
+			t.Errorf("weft %v: %v\n%s\nwant %q", test.args, err, out.String(), test.want)
+		}
+	}
+}
+
 // marked writes findings as a person reads them.
 func marked(findings []finding) (out []string) {
 	for _, f := range findings {
