@@ -51,6 +51,7 @@ func commands() []command {
 		{"top", "show the busiest calls, live", newTop},
 		{"routes", "show which way calls go, as it is said and as it is", newRoutes},
 		{"edges", "show who calls whom", newEdges},
+		{"tap", "watch requests as they happen", newTap},
 		{"diff", "say what would change for whom if a file were applied", newDiff},
 		{"bugreport", "write one archive of all that helps to find a fault, without secrets", newBugreport},
 		{"uninstall", "remove everything of Weft from a cluster", newUninstall},

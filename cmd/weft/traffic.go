@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/weft-mesh/weft/internal/console"
@@ -51,19 +50,7 @@ func (w *Window) traffic(ctx context.Context, fleet *reach.Fleet) ([]counted, er
 
 // means tells whether a call is between those that are asked for.
 func (w *Window) means(c *telemetry.Call) bool {
-	return named(w.From, &c.Source) && (named(w.To, &c.Destination) || w.To == c.Namespace+"/"+c.Service)
-}
-
-// named tells whether a workload is meant.
-func named(what string, w *telemetry.Workload) bool {
-	namespace, name, one := strings.Cut(what, "/")
-	switch {
-	case what == "":
-		return true
-	case namespace != w.Namespace:
-		return false
-	}
-	return !one || name == w.Name || name == w.Pod || name == w.Account
+	return c.Source.Is(w.From) && (c.Destination.Is(w.To) || w.To == c.Namespace+"/"+c.Service)
 }
 
 // stats are sums over calls.

@@ -11,6 +11,7 @@
 //	               all that is known of one Service, as JSON (a Service)
 //	/api/workloads who the live pods are, as a JSON array of mesh.Workload
 //	/api/explain   what would become of a call, as JSON (an Explained)
+//	/api/tap       requests as they end, one JSON object (a Tapped) per line
 //	/api/traffic   who called whom lately (telemetry.Traffic), ?t= up to 1m, default 30s
 //
 // The node, the controller and local mode serve the same Handler, each with the
@@ -53,6 +54,8 @@ type Config struct {
 	// Explain is what the proxy would do with a call; with Latest, it is what
 	// /api/explain shows.
 	Explain func(upstream.Question) (upstream.Explanation, bool)
+	// Tap is what /api/tap watches.
+	Tap *telemetry.Tap
 	// Traffic is what /api/traffic shows: what was carried within a window.
 	Traffic func(window time.Duration) telemetry.Traffic
 }
@@ -95,6 +98,9 @@ func Handler(config Config) http.Handler {
 	}
 	if config.Explain != nil {
 		mux.Handle("GET /api/explain", explain{config.Latest, config.Explain})
+	}
+	if config.Tap != nil {
+		mux.Handle("GET /api/tap", tap(config.Tap))
 	}
 	if config.Traffic != nil {
 		mux.Handle("GET /api/traffic", traffic(config.Traffic))

@@ -80,6 +80,7 @@ type Node struct {
 	loop     *control.Loop
 	proxy    *nodeproxy.Proxy
 	counts   *telemetry.Proxy
+	tap      telemetry.Tap
 	admin    *admin.Server
 	servers  []func(context.Context) error
 	latest   atomic.Pointer[control.Snapshot]
@@ -110,7 +111,7 @@ func New(config Config) (*Node, error) {
 	n.loop = control.New(control.Config{
 		Sources: []control.Source{config.Source}, Access: config.Access, Own: n.config.Own, Frontends: config.Frontends, Publish: n.publish,
 	})
-	var sinks []telemetry.Sink
+	sinks := []telemetry.Sink{&n.tap}
 	if config.AccessLog.Out != nil {
 		log := telemetry.NewAccessLog(metrics, config.AccessLog)
 		n.servers, sinks = append(n.servers, log.Run), append(sinks, log)
@@ -135,7 +136,7 @@ func (n *Node) listen(metrics prometheus.Gatherer) (err error) {
 	inside := outside
 	inside.Latest, inside.Problems, inside.States = n.Latest, n.Problems, n.states
 	inside.Explain = n.explain
-	inside.Traffic = n.counts.Traffic
+	inside.Traffic, inside.Tap = n.counts.Traffic, &n.tap
 	inside.Version, inside.Stale = n.config.Version, n.config.Stale
 	if n.admin, err = admin.Listen(n.config.AdminAddress, admin.Handler(inside)); err != nil {
 		return err

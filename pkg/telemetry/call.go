@@ -3,6 +3,7 @@ package telemetry
 import (
 	"cmp"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -15,6 +16,19 @@ type Workload struct {
 	Account   string `json:"serviceAccount,omitempty"`
 	Pod       string `json:"pod,omitempty"`
 	Node      string `json:"node,omitempty"`
+}
+
+// Is tells whether a person who names a namespace, or with a slash after it a
+// workload, a pod or a service account, means it. Nothing means all.
+func (w *Workload) Is(named string) bool {
+	namespace, name, one := strings.Cut(named, "/")
+	switch {
+	case named == "":
+		return true
+	case namespace != w.Namespace:
+		return false
+	}
+	return !one || name == w.Name || name == w.Pod || name == w.Account
 }
 
 // Call says between whom requests, connections or sessions run.
