@@ -53,6 +53,9 @@ type controllerCommand struct {
 	Metrics          struct {
 		Address string `description:"Where /livez, /readyz, /metrics and /api/problems are served to the cluster."`
 	}
+	Access struct {
+		Mode string `description:"The --access.mode of the node proxies: what holds in namespaces that do not say theirs, which decides whether they can be guarded."`
+	}
 	MetricsAPI struct {
 		Address string `description:"Where metrics.smi-spec.io is served to the API server; empty is nowhere."`
 		Port    uint16 `description:"The port of --traffic.address on which the node proxies are asked."`
@@ -63,6 +66,7 @@ type controllerCommand struct {
 func newControllerCommand() *controllerCommand {
 	c := &controllerCommand{Namespace: "weft", Domain: "mesh", Log: defaultLog("json")}
 	c.Metrics.Address = ":15020"
+	c.Access.Mode = mesh.AccessOff.String()
 	c.MetricsAPI.Address, c.MetricsAPI.Port = ":15443", 15021
 	return c
 }
@@ -101,12 +105,20 @@ func (c *controllerCommand) Run(ctx context.Context, _ io.Writer) error {
 
 // check finds values that would fail later, where nobody sees it.
 func (c *controllerCommand) check() error {
+	_, err := c.access()
 	return cmp.Or(
+		err,
 		checkNamespace(c.Namespace), checkDomains("domain", c.Domain), checkDomains("aliases", c.Aliases...),
 		checkNamespaces("watchNamespaces", c.WatchNamespaces...), checkNamespaces("ignoreNamespaces", c.IgnoreNamespaces...),
 		checkClusterDomain(c.ClusterDomain), checkAddress("metrics.address", c.Metrics.Address),
 		checkOptional("metricsAPI.address", c.MetricsAPI.Address),
 	)
+}
+
+// access is what holds in namespaces that do not say theirs.
+func (c *controllerCommand) access() (mesh.AccessSettings, error) {
+	said := accessConfig{Mode: c.Access.Mode}
+	return said.settings()
 }
 
 // The Lease: how long others wait for a leader that is silent, how long the
@@ -138,6 +150,10 @@ type controller struct {
 }
 
 func newController(c *controllerCommand, clients *clients, log zerolog.Logger) (k *controller, err error) {
+	access, err := c.access()
+	if err != nil {
+		return nil, err
+	}
 	k = &controller{log: log, elected: make(chan context.Context, 1), board: newBoard()}
 	k.shadows = shadow.New(shadow.Config{
 		Client: clients.typed, Namespace: c.Namespace, Log: log,
@@ -153,7 +169,8 @@ func newController(c *controllerCommand, clients *clients, log zerolog.Logger) (
 	}})
 	k.cluster = kube.NewCluster(kube.ClusterConfig{Client: clients.typed, Dynamic: clients.dynamic, Namespace: c.Namespace, Log: log})
 	k.loop = control.New(control.Config{
-		Sources: []control.Source{k.cluster}, Own: mesh.OwnSettings{Cluster: true, Namespace: c.Namespace},
+		Sources: []control.Source{k.cluster}, Access: access,
+		Own: mesh.OwnSettings{Cluster: true, Namespace: c.Namespace},
 		Publish: func(s *control.Snapshot) {
 			k.board.put("mesh", s.Mesh.Problems)
 			k.guards.Put(s.Mesh)

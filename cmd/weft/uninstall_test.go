@@ -104,7 +104,7 @@ func TestUninstallLeavesTheClusterAsItWas(t *testing.T) {
 		t.Fatalf("nothing is installed: %s", diff)
 	}
 	refusesNamespacesOfOthers(t, k, kubeconfig)
-	splits := k.dynamic.Resource(smi.TrafficSplitResource("v1alpha4")).Namespace("default")
+	splits := k.dynamic.Resource(smi.Kinds()[0].Resource("v1alpha4")).Namespace("default")
 	split := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": smi.SplitGroup + "/v1alpha4", "kind": smi.TrafficSplit, "metadata": map[string]any{"name": "orders"},
 		"spec": map[string]any{"service": "orders", "backends": []any{map[string]any{"service": "orders", "weight": int64(1)}}},

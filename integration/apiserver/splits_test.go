@@ -27,7 +27,7 @@ func splitClient(t *testing.T, api *testenv.APIServer, version string) dynamic.R
 	if err != nil {
 		t.Fatal(err)
 	}
-	return client.Resource(smi.TrafficSplitResource(version)).Namespace("default")
+	return client.Resource(smi.Kinds()[0].Resource(version)).Namespace("default")
 }
 
 // splitOf is a TrafficSplit with the spec, as a client of the version sends it.
@@ -49,7 +49,7 @@ func awaitSplits(t *testing.T, api *testenv.APIServer) {
 	defer tick.Stop()
 	for {
 		missing := error(nil)
-		for _, version := range smi.TrafficSplitVersions() {
+		for _, version := range smi.Kinds()[0].Versions {
 			if _, err := splitClient(t, api, version).List(t.Context(), metav1.ListOptions{}); err != nil {
 				missing = err
 			}
@@ -131,7 +131,7 @@ func readBack(t *testing.T, api *testenv.APIServer, name, spec string) {
 	if err := json.Unmarshal([]byte(spec), &want); err != nil {
 		t.Fatal(err)
 	}
-	for _, version := range smi.TrafficSplitVersions() {
+	for _, version := range smi.Kinds()[0].Versions {
 		found, err := splitClient(t, api, version).Get(t.Context(), name, metav1.GetOptions{})
 		if err != nil {
 			t.Fatal(err)

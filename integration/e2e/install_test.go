@@ -46,6 +46,7 @@ func testCheck(c *cluster) {
 
 // testUninstall: everything is gone, compared object by object.
 func testUninstall(c *cluster, before map[string]string) {
+	c.kubectl("delete", "namespace", "bank", "--ignore-not-found")
 	c.kubectl("delete", "trafficsplits.split.smi-spec.io", "--all", "-A", "--ignore-not-found")
 	c.Log(c.run(c.weft, "uninstall"))
 	c.eventually(2*time.Minute, func() error {

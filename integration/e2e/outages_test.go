@@ -168,6 +168,8 @@ func testBadInput(c *cluster) {
 		{"shop", "names-nothing", "RootNotFound"},
 		{"shop", "second", "SplitConflict"},
 		{"shop", "nonsense", "BadAnnotation"},
+		{"shop", "misspelt", "Malformed"},
+		{"shop", "to-nobody", "RuleNotFound"},
 	} {
 		c.eventually(30*time.Second, func() error {
 			out, err := c.try(c.kubectlBin, "-n", want.namespace, "get", "events",

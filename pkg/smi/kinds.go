@@ -58,12 +58,3 @@ func Lookup(group, kind string) (Kind, bool) {
 func (k Kind) Resource(version string) schema.GroupVersionResource {
 	return schema.GroupVersionResource{Group: k.Group, Version: version, Resource: k.Plural}
 }
-
-// TrafficSplitVersions are the versions of TrafficSplit that Weft reads, newest
-// first.
-func TrafficSplitVersions() []string { return Kinds()[0].Versions }
-
-// TrafficSplitResource is the resource of TrafficSplit in one version.
-func TrafficSplitResource(version string) schema.GroupVersionResource {
-	return Kinds()[0].Resource(version)
-}
