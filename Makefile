@@ -47,3 +47,5 @@ bench: ## the rebuild, the long tests of HTTP/1.1, and the data plane beside ngi
 	go run ./integration/bench
 	go run ./integration/bench -http2
 	go run ./integration/bench -tcp
+	go run ./integration/bench -open
+	go run ./integration/bench -memory

@@ -71,8 +71,8 @@ func number(pattern *regexp.Regexp, text string) float64 {
 	return n
 }
 
-// cpu is the processor time, user and system, of a proxy's processes so far.
-func (p *proxy) cpu() (total time.Duration, err error) {
+// pids are a proxy's processes.
+func (p *proxy) pids() []int {
 	pids := []int{p.process.Process.Pid}
 	for i := 0; i < len(pids); i++ {
 		lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pids[i]))
@@ -84,7 +84,12 @@ func (p *proxy) cpu() (total time.Duration, err error) {
 			}
 		}
 	}
-	for _, pid := range pids {
+	return pids
+}
+
+// cpu is the processor time, user and system, of a proxy's processes so far.
+func (p *proxy) cpu() (total time.Duration, err error) {
+	for _, pid := range p.pids() {
 		t, err := processorTime(pid)
 		if err != nil {
 			return 0, err

@@ -6,6 +6,8 @@
 //	go run ./integration/bench -rounds 3 -seconds 2
 //	go run ./integration/bench -http2    # HTTP/2 and gRPC; needs nghttp2-client
 //	go run ./integration/bench -tcp      # TCP, HAProxy only
+//	go run ./integration/bench -open     # latency at 10,000 requests/s
+//	go run ./integration/bench -memory   # idle connections; Weft as a whole
 //
 // All have the same backends, the same load in turn, and the same number of
 // threads. What counts is the processor time of the proxy for each request:
@@ -52,6 +54,8 @@ func main() {
 	only := flag.String("only", "", "measure only cases whose name contains this")
 	reverse := flag.String("reverseproxy", "", "internal: serve httputil.ReverseProxy on this address")
 	http2 := flag.Bool("http2", false, "measure HTTP/2 and gRPC instead")
+	open := flag.Bool("open", false, "measure latency at a given rate instead")
+	memory := flag.Bool("memory", false, "measure what is held idle instead")
 	tcp := flag.Bool("tcp", false, "measure TCP instead")
 	tcpBackends := flag.Bool("tcpbackends", false, "internal: serve TCP")
 	grpcBackends := flag.Bool("grpcbackends", false, "internal: serve gRPC")
@@ -68,6 +72,10 @@ func main() {
 		err = serveTCP(ctx)
 	case *tcp:
 		err = runTCP(ctx, *rounds, d, *only)
+	case *open:
+		err = runOpen(ctx, *rounds, d)
+	case *memory:
+		err = runMemory(ctx)
 	case *http2:
 		err = runH2(ctx, *rounds, d, *only)
 	default:

@@ -55,7 +55,7 @@ func newField(ctx context.Context) (*field, error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("building weft: %w: %s", err, out)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "mesh.yaml"), []byte(objects()), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "mesh.yaml"), []byte(objects(1)), 0o600); err != nil {
 		return nil, err
 	}
 	f.backends, err = f.nginx(ctx, "backends", 1, fmt.Sprintf(`server { listen 127.0.0.1:%d reuseport; listen 127.0.0.1:%d reuseport; default_type text/plain;
@@ -120,8 +120,8 @@ func (p *proxy) stop() {
 
 func (f *field) nginx(ctx context.Context, name string, workers int, servers string) (*proxy, error) {
 	config := filepath.Join(f.dir, name+".conf")
-	content := fmt.Sprintf(`daemon off; worker_processes %d; pid %s; error_log /dev/null crit; worker_rlimit_nofile 16384;
-events { worker_connections 8192; }
+	content := fmt.Sprintf(`daemon off; worker_processes %d; pid %s; error_log /dev/null crit; worker_rlimit_nofile 18000;
+events { worker_connections 16384; }
 http { access_log off; keepalive_requests 1000000000; keepalive_timeout 300s; sendfile on; tcp_nodelay on; open_file_cache max=10;
 client_body_temp_path %[3]s/b; proxy_temp_path %[3]s/p; fastcgi_temp_path %[3]s/f; uwsgi_temp_path %[3]s/u; scgi_temp_path %[3]s/s;
 %[4]s }
@@ -137,7 +137,7 @@ func (f *field) haproxy(ctx context.Context, threads int) (*proxy, error) {
 	config := filepath.Join(f.dir, "haproxy.cfg")
 	content := fmt.Sprintf(`global
   nbthread %d
-  maxconn 8000
+  maxconn 9000
 defaults
   mode http
   timeout connect 5s
@@ -187,8 +187,9 @@ func (f *field) startWeft(ctx context.Context, threads int) (*proxy, error) {
 	return nil, fmt.Errorf("weft local ended before it was ready")
 }
 
-// objects writes the mesh: a split on the measured Service, and many others.
-func objects() string {
+// objects writes the mesh: a split on the measured Service, and many others, each
+// with so many endpoints.
+func objects(endpoints int) string {
 	var b strings.Builder
 	service := func(name string, port int) {
 		fmt.Fprintf(&b, `---
@@ -202,8 +203,11 @@ kind: EndpointSlice
 metadata: {name: %[1]s-1, namespace: bench, labels: {kubernetes.io/service-name: %[1]s}}
 addressType: IPv4
 ports: [{name: http, port: %[2]d, protocol: TCP}]
-endpoints: [{addresses: [127.0.0.1], conditions: {ready: true, serving: true, terminating: false}}]
+endpoints:
 `, name, port)
+		for i := range endpoints {
+			fmt.Fprintf(&b, "- {addresses: [127.0.0.%d], conditions: {ready: true, serving: true, terminating: false}}\n", i+1)
+		}
 	}
 	service("measured", backendOne)
 	service("measured-v1", backendOne)

@@ -41,7 +41,7 @@ func newFieldH2(ctx context.Context, one, two int) (*field, error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("building weft: %w: %s", err, out)
 	}
-	mesh := strings.NewReplacer(strconv.Itoa(backendOne), strconv.Itoa(one), strconv.Itoa(backendTwo), strconv.Itoa(two)).Replace(objects())
+	mesh := strings.NewReplacer(strconv.Itoa(backendOne), strconv.Itoa(one), strconv.Itoa(backendTwo), strconv.Itoa(two)).Replace(objects(1))
 	if err := os.WriteFile(filepath.Join(dir, "mesh.yaml"), []byte(mesh), 0o600); err != nil {
 		return nil, err
 	}
