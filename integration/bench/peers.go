@@ -191,6 +191,7 @@ func (f *field) startWeft(ctx context.Context, threads int) (*proxy, error) {
 // with so many endpoints.
 func objects(endpoints int) string {
 	var b strings.Builder
+	others := 0
 	service := func(name string, port int) {
 		fmt.Fprintf(&b, `---
 apiVersion: v1
@@ -206,7 +207,12 @@ ports: [{name: http, port: %[2]d, protocol: TCP}]
 endpoints:
 `, name, port)
 		for i := range endpoints {
-			fmt.Fprintf(&b, "- {addresses: [127.0.0.%d], conditions: {ready: true, serving: true, terminating: false}}\n", i+1)
+			address := "127.0.0.1"
+			if i > 0 { // of nobody else
+				others++
+				address = fmt.Sprintf("127.%d.%d.%d", 1+others/62500, others/250%250, others%250+1)
+			}
+			fmt.Fprintf(&b, "- {addresses: [%s], conditions: {ready: true, serving: true, terminating: false}}\n", address)
 		}
 	}
 	service("measured", backendOne)

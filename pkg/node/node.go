@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"net/netip"
+	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -257,7 +258,11 @@ func (n *Node) drain(ctx context.Context) {
 // publish is called by the loop with each Snapshot in turn.
 func (n *Node) publish(s *control.Snapshot) {
 	n.proxy.Publish(s.Table)
-	n.latest.Store(s)
+	if n.latest.Swap(s) == nil {
+		// Reading everything has left more garbage than it has kept; an idle
+		// process would hold it for minutes.
+		debug.FreeOSMemory()
+	}
 	n.config.Log.Debug().Uint64("generation", s.Generation).Uint64("changes", s.Changes).
 		Dur("took", s.Took).Int("services", len(s.Mesh.Services)).Msg("new table")
 	n.tellProblems()
