@@ -51,7 +51,7 @@ func (c *diffCommand) Run(ctx context.Context, out io.Writer) error {
 	listen(in)
 	before := mesh.Build(in)
 	if err := firstPicture(ctx, files(c.File), in); err != nil {
-		return err
+		return fmt.Errorf("--file: %w", err)
 	}
 	listen(in)
 	changes := compare(before, mesh.Build(in))

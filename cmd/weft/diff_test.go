@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
+
+// A file that is not there is told by the flag that names it.
+func TestDiffNamesTheFileThatIsNotThere(t *testing.T) {
+	err := run(t.Context(), []string{"diff", "--manifests=../../docs/shop.yaml", "-f", "nowhere.yaml"}, io.Discard)
+	if want := "--file: stat nowhere.yaml: no such file or directory"; err == nil || err.Error() != want {
+		t.Errorf("%v; want %q", err, want)
+	}
+}
 
 // A file is compared with what the cluster has; nothing of it is written there.
 func TestDiffComparesAFileWithTheCluster(t *testing.T) {

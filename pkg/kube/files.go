@@ -78,7 +78,7 @@ func NewFiles(config FilesConfig) *Files {
 func (f *Files) Run(ctx context.Context, emit func(mesh.Change)) error {
 	for _, path := range f.config.Paths {
 		if _, err := os.Stat(path); err != nil {
-			return fmt.Errorf("manifests: %w", err)
+			return err // it names the path
 		}
 	}
 	f.look(true)
