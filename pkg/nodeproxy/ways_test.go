@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/weft-mesh/weft/pkg/mesh"
 	"github.com/weft-mesh/weft/pkg/nodeproxy"
 )
 
@@ -46,6 +47,50 @@ func TestEveryWayDropsTheSameFields(t *testing.T) {
 			}
 			if _, has := res.Header[key]; has == slices.Contains(never, name) {
 				t.Errorf("the client gets %s: %v", name, has)
+			}
+		}
+	})
+}
+
+// A rule sees a field as its endpoint may: many servers cannot tell x_user from
+// x-user, and take either.
+func TestRulesSeeNamesThatAreAlike(t *testing.T) {
+	each(t, ways, func(t *testing.T, way way) {
+		w := newWorld(t, nodeproxy.Config{})
+		answer := func(status int) string {
+			return backend(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
+		}
+		at := w.service("orders", way.port, answer(http.StatusForbidden))
+		w.service("alices", way.port, answer(http.StatusOK))
+		w.RouteGroups[shop("alice")] = mesh.RouteGroupInput{
+			Ref:     mesh.Ref{Kind: "HTTPRouteGroup", Namespace: "shop", Name: "alice"},
+			Matches: []mesh.RequestMatch{{Name: "alice", Headers: []mesh.HeaderMatch{{Name: "x-user", Value: "alice"}}}},
+		}
+		w.split("orders", map[string]int64{"alices": 1})
+		split := w.Splits[shop("orders")]
+		split.Matches = []mesh.Ref{{Kind: "HTTPRouteGroup", Name: "alice"}}
+		w.Splits[shop("orders")] = split
+		w.publish()
+		c := client(t, way.http2)
+		for _, test := range []struct {
+			header http.Header
+			want   int
+		}{
+			{http.Header{"X-User": {"alice"}}, http.StatusOK},
+			{http.Header{"X-User": {"alice"}, "X_user": {"alice"}}, http.StatusOK},
+			{http.Header{"X-User": {"alice"}, "X_user": {"mallory"}}, http.StatusForbidden},
+			{http.Header{"X_user": {"alice"}}, http.StatusForbidden},
+			{http.Header{}, http.StatusForbidden},
+		} {
+			r, _ := http.NewRequest(http.MethodGet, "http://"+at, nil)
+			r.Header = test.header
+			res, err := c.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = res.Body.Close()
+			if res.StatusCode != test.want {
+				t.Errorf("%v: %d; want %d", test.header, res.StatusCode, test.want)
 			}
 		}
 	})

@@ -2,7 +2,6 @@ package http2
 
 import (
 	"bytes"
-	"slices"
 
 	"github.com/weft-mesh/weft/pkg/nodeproxy/http2/hpack"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
@@ -23,7 +22,8 @@ type asked struct {
 
 type askedField struct {
 	name     string
-	from, to int // in content
+	itself   bool // it has that name, and not one that is alike
+	from, to int  // in content
 }
 
 // ask makes the next request keep what the rules of its route look at, and what
@@ -60,18 +60,38 @@ func (a *asked) header(f *hpack.Field) {
 	}
 	from := len(a.content)
 	a.content = append(a.content, f.Value...)
-	a.fields = append(a.fields, askedField{name: name, from: from, to: len(a.content)})
+	a.fields = append(a.fields, askedField{name: name, itself: string(f.Name) == name, from: from, to: len(a.content)})
 }
 
-// wants tells whether a field is asked for or noted.
+// wants tells whether a field is asked for or noted, by its name or one alike.
 func (a *asked) wants(field []byte) (name string, ok bool) {
 	for _, names := range [][]string{a.names, a.noted} {
-		if at := slices.IndexFunc(names, func(name string) bool { return string(field) == name }); at >= 0 {
-			return names[at], true
+		for _, known := range names {
+			if string(field) == known {
+				return known, true
+			}
+			if !ok && alike(field, known) {
+				name, ok = known, true
+			}
 		}
 	}
-	return "", false
+	return name, ok
 }
+
+// alike tells whether two names are one where an underscore is a dash.
+func alike[T []byte | string](a T, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range len(a) {
+		if a[i] != b[i] && !(dash(a[i]) && dash(b[i])) {
+			return false
+		}
+	}
+	return true
+}
+
+func dash(c byte) bool { return c == '-' || c == '_' }
 
 // Method is the request's method.
 func (m *message) Method() []byte { return m.asked.method }
@@ -85,19 +105,22 @@ func (m *message) Path() []byte {
 var question = []byte("?")
 
 // Header returns the i-th field of a name that is asked for. "host" is the
-// authority, or Host where there is none.
+// authority, or Host where there is none. A field that many servers cannot tell
+// from it, x_user beside x-user, is one more of them; by itself it is none.
 func (m *message) Header(name string, i int) (value []byte, ok bool) {
 	if name == "host" && m.has(hpack.Authority) {
 		return m.authority, i == 0
 	}
+	itself := false
 	for _, f := range m.asked.fields {
-		if f.name != name {
+		if !alike(f.name, name) {
 			continue
 		}
+		itself = itself || f.itself && f.name == name
 		if i == 0 {
-			return m.asked.content[f.from:f.to], true
+			value, ok = m.asked.content[f.from:f.to], true
 		}
 		i--
 	}
-	return nil, false
+	return value, ok && itself
 }

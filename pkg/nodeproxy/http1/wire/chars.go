@@ -67,6 +67,24 @@ func fold(b []byte, lower string) bool {
 	return true
 }
 
+// alike is fold where an underscore is a dash.
+func alike(b []byte, lower string) bool {
+	if len(b) != len(lower) {
+		return false
+	}
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			c |= 0x20
+		}
+		if c != lower[i] && !(dash(c) && dash(lower[i])) {
+			return false
+		}
+	}
+	return true
+}
+
+func dash(c byte) bool { return c == '-' || c == '_' }
+
 // same tells whether two names are one, whatever the case of their letters.
 func same(a, b []byte) bool {
 	if len(a) != len(b) {

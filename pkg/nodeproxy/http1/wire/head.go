@@ -305,19 +305,24 @@ func (h *head) dropAll(n name) {
 	}
 }
 
-// kept returns the value of the i-th field of a name that is passed on.
+// kept returns the value of the i-th field of a name that is passed on. A field
+// that many servers cannot tell from it, x_user beside x-user, is one more of
+// them; by itself it is none.
 func (h *head) kept(lower string, i int) (value []byte, ok bool) {
+	itself := false
 	for at := range h.count {
 		f := &h.fields[at]
-		if f.drop || !fold(h.bytes[f.line:f.colon], lower) {
+		name := h.bytes[f.line:f.colon]
+		if f.drop || !alike(name, lower) {
 			continue
 		}
+		itself = itself || fold(name, lower)
 		if i == 0 {
-			return h.bytes[f.from:f.to], true
+			value, ok = h.bytes[f.from:f.to], true
 		}
 		i--
 	}
-	return nil, false
+	return value, ok && itself
 }
 
 // Value returns the value of the first field with a name, which must be in
