@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -246,6 +247,36 @@ func TestRevokedAccessEndsWhatIsLive(t *testing.T) {
 		case <-time.After(10 * time.Second):
 			t.Errorf("%s goes on", what)
 		}
+	}
+}
+
+// A request that waits to be tried again is at no endpoint when access is revoked.
+func TestRevokedAccessEndsWhatWaitsForARetry(t *testing.T) {
+	w := newGuarded(t, mesh.AccessEnforce)
+	w.allow("HTTPRouteGroup")
+	var met atomic.Int64
+	endpoint := says(t, http.StatusServiceUnavailable, &met)
+	at := w.service("orders", "", endpoint)
+	w.annotate("orders", "retry-attempts", "2", "retry-on", "503", "retry-backoff", "4s", "retry-budget-min", "100")
+	w.publish()
+	answer := make(chan string, 1)
+	go func() {
+		res, err := clientFrom(t, webPod, true).Get("http://" + at)
+		if err != nil {
+			answer <- err.Error()
+			return
+		}
+		_ = res.Body.Close()
+		answer <- res.Header.Get("Weft-Reason")
+	}()
+	eventually(t, "the first try is over", func() bool {
+		states := w.proxy.States([]netip.AddrPort{netip.MustParseAddrPort(endpoint)})
+		return met.Load() == 1 && len(states) == 1 && states[0].Load == 0
+	})
+	w.allow()
+	w.publish()
+	if got := <-answer; got != "access-denied" || met.Load() != 1 {
+		t.Errorf("%q after the endpoint was asked %d times; want access-denied after one", got, met.Load())
 	}
 }
 

@@ -135,7 +135,7 @@ func (c *conn) again(w *work, h *half) {
 		x.endpoint = other
 	}
 	x.waiting = true
-	c.dispatch(w, h)
+	c.dispatchAgain(w, h)
 }
 
 // stopUpload tells the client, after the whole answer, that the rest of its

@@ -219,6 +219,17 @@ func (c *conn) dispatch(w *work, h *half) {
 	c.engine.poolOf(x.endpoint).dispatch(w, c, h)
 }
 
+// dispatchAgain is dispatch for a request that is tried once more: access may
+// have been revoked since it was decided. The caller holds mu.
+func (c *conn) dispatchAgain(w *work, h *half) {
+	x := &h.call
+	if now := c.engine.config.Current(); now != x.snapshot && !c.holds(now, x) {
+		c.refuse(w, h, refusal{reason: upstream.AccessDenied, what: "access was revoked"})
+		return
+	}
+	c.dispatch(w, h)
+}
+
 // upload takes a piece of a request's body.
 func (c *conn) upload(w *work, f frame, length int) error {
 	c.mu.Lock()

@@ -115,7 +115,7 @@ func (c *conn) rung(w *work, h *half) {
 		if x.endpoint == nil {
 			x.endpoint = x.try.Again()
 		}
-		c.dispatch(w, h)
+		c.dispatchAgain(w, h)
 	case due(x.tryUntil):
 		x.tryUntil = time.Time{}
 		if !c.retry(w, h, policy.Outcome{Kind: policy.TimedOut}) {

@@ -185,7 +185,7 @@ func (c *conn) unreachable(w *work, id uint32, p *pool, no refusal) {
 	}
 	x.endpoint.Release()
 	x.endpoint = other
-	c.dispatch(w, h)
+	c.dispatchAgain(w, h)
 }
 
 // serve begins the requests that wait, as far as there is room for them.
