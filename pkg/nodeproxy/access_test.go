@@ -1,6 +1,7 @@
 package nodeproxy_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -277,6 +278,38 @@ func TestRevokedAccessEndsWhatWaitsForARetry(t *testing.T) {
 	w.publish()
 	if got := <-answer; got != "access-denied" || met.Load() != 1 {
 		t.Errorf("%q after the endpoint was asked %d times; want access-denied after one", got, met.Load())
+	}
+}
+
+// A request that is refused once its body has come leaves nothing behind at the
+// endpoint that was chosen for it.
+func TestRevokedAccessLeavesNoLoad(t *testing.T) {
+	w := newGuarded(t, mesh.AccessEnforce)
+	w.allow("HTTPRouteGroup")
+	var met atomic.Int64
+	endpoint := says(t, http.StatusOK, &met)
+	at := w.service("orders", "http", endpoint)
+	w.publish()
+	c := dialFrom(t, webPod, "tcp", at)
+	answers := bufio.NewReader(c)
+	say := func(text string, status int) {
+		_, _ = io.WriteString(c, text)
+		res, err := http.ReadResponse(answers, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, res.Body)
+		if res.StatusCode != status || res.Close {
+			t.Fatalf("got %s, close %v; want %d", res.Status, res.Close, status)
+		}
+	}
+	say("POST / HTTP/1.1\r\nHost: orders\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n", http.StatusContinue)
+	w.allow()
+	w.publish()
+	say("x", http.StatusForbidden)
+	say("GET / HTTP/1.1\r\nHost: orders\r\n\r\n", http.StatusForbidden)
+	if state := w.proxy.States([]netip.AddrPort{netip.MustParseAddrPort(endpoint)})[0]; state.Load != 0 || met.Load() != 0 {
+		t.Errorf("%+v, met %d times", state, met.Load())
 	}
 }
 

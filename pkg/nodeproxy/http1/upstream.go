@@ -35,6 +35,7 @@ func (c *conn) tryNext(x *exchange) {
 		return
 	}
 	if c.engine.config.Current() != x.snapshot && !c.holds(x) {
+		c.leave(x)
 		c.refuse(x, refusal{reason: upstream.AccessDenied, what: "access was revoked"})
 		return
 	}
