@@ -124,7 +124,7 @@ func TestUninstallLeavesTheClusterAsItWas(t *testing.T) {
 	}
 	said := uninstall(t, k, kubeconfig)
 	eventually(t, "the cluster as before", func() bool { return cmp.Equal(before, left(t, k)) })
-	if strings.Contains(said, "kept") || strings.Count(said, "✓ removed") != 5 {
+	if strings.Contains(said, "kept") || strings.Count(said, "✓ removed") != 6 {
 		t.Errorf("it says\n%s", said)
 	}
 }
