@@ -23,13 +23,13 @@ func (b *builder) targets() []*Grant {
 			b.problems = append(b.problems, route.Problems...)
 		}
 	}
-	for _, target := range b.in.Targets {
+	for _, name := range sortedNames(b.in.Targets) {
+		target := b.in.Targets[name]
 		b.problems = append(b.problems, target.Problems...)
 		if grant := b.grant(&target); grant != nil {
 			grants = append(grants, grant)
 		}
 	}
-	slices.SortFunc(grants, func(x, y *Grant) int { return x.Origin.compare(y.Origin) })
 	return grants
 }
 
