@@ -60,7 +60,7 @@ var imports = map[string][]string{
 	"pkg/nodeproxy/limits": {},
 	// Messages are bytes: whoever moves them is another's matter.
 	"pkg/nodeproxy/http1/wire": {},
-	"pkg/nodeproxy/http1":      {"./pkg/mesh", "./pkg/route", "./pkg/telemetry", "./pkg/nodeproxy/http1/wire", "./pkg/nodeproxy/limits", "./pkg/nodeproxy/upstream", "github.com/rs/zerolog"},
+	"pkg/nodeproxy/http1":      {"./pkg/mesh", "./pkg/route", "./pkg/telemetry", "./pkg/policy", "./pkg/nodeproxy/http1/wire", "./pkg/nodeproxy/limits", "./pkg/nodeproxy/upstream", "github.com/rs/zerolog"},
 	"pkg/nodeproxy/l4":         {"./pkg/mesh", "./pkg/route", "./pkg/telemetry", "./pkg/nodeproxy/upstream", "github.com/rs/zerolog"},
 	// The engine rests on the standard library, down to its own HPACK; it takes
 	// HTTP/1 clients too, whose messages are wire's.

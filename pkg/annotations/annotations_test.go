@@ -54,6 +54,8 @@ func TestBadValues(t *testing.T) {
 		"timeout": "5", "per-try-timeout": "-1s", "connect-timeout": "soon", "retry-attempts": "many", "retry-attempts.80": "-1",
 		"retry-on": "5xx,sometimes", "retry-budget": "101", "circuit-breaker-expression": "NetworkErrorRatio() >",
 		"ratelimit-average": "1e3", "ratelimit-period": "0", "ratelimit-by": "mood", "outlier-success-rate": "perhaps", "fault-abort": "99",
+		"load-balancer": "best", "load-balancer-by": "header:", "sticky-cookie": "a=b", "sticky-header": "x y", "slow-start": "1us",
+		"request-headers-set": "host: x", "response-headers-remove": "x y", "max-body": "-1", "proxy-protocol": "v2", "mirror-percent": "101",
 		"retry-atempts": "3", "timeout.nowhere.else": "x",
 	} {
 		got := annotations.Policies(ref, map[string]string{"weft.mesh/" + annotation: value, "weft.mesh/max-requests": "7"})

@@ -75,10 +75,45 @@ func checkText(name string, p *mesh.Policy) error {
 		return positive(p.OutlierInterval)
 	case "OutlierEjection":
 		return positive(p.OutlierEjection)
+	case "LoadBalancer":
+		return oneOf(p.LoadBalancer, "ewma", "least-request", "round-robin", "random", "ring-hash")
+	case "LoadBalancerBy":
+		if kind, name, _ := strings.Cut(p.LoadBalancerBy, ":"); p.LoadBalancerBy != "source" && (kind != "header" && kind != "cookie" || !isToken(name)) {
+			return errors.New("it takes source, header:<name> or cookie:<name>")
+		}
+	case "StickyCookie":
+		return token(p.StickyCookie)
+	case "FaultHeader":
+		return token(p.FaultHeader)
+	case "StickyHeader":
+		return token(p.StickyHeader)
+	case "RequestHeadersSet", "RequestHeadersAdd", "RequestHeadersRemove":
+		_, err := policy.NewEdits(p.RequestHeadersSet, p.RequestHeadersAdd, p.RequestHeadersRemove)
+		return err
+	case "ResponseHeadersSet", "ResponseHeadersAdd", "ResponseHeadersRemove":
+		_, err := policy.NewEdits(p.ResponseHeadersSet, p.ResponseHeadersAdd, p.ResponseHeadersRemove)
+		return err
 	case "RatelimitBy":
-		return oneOf(p.RatelimitBy, "all", "source", "address")
+		if name, isHeader := strings.CutPrefix(p.RatelimitBy, "header:"); isHeader && isToken(name) {
+			return nil
+		}
+		return oneOf(p.RatelimitBy, "all", "source", "address", "header:<name>")
 	}
 	return nil
+}
+
+// token tells what is wrong with the name of a header or a cookie; none is fine.
+func token(name string) error {
+	if name != "" && !isToken(name) {
+		return errors.New("it takes a name of letters, digits, dashes and underscores")
+	}
+	return nil
+}
+
+func isToken(name string) bool {
+	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
+		return r != '-' && r != '_' && !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9')
+	})
 }
 
 func positive(d time.Duration) error {

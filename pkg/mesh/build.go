@@ -97,6 +97,7 @@ func (b *builder) service(name Name, input *ServiceInput, frontend *Frontend) *S
 			Affinity: input.Affinity, Policy: b.policy(input, from),
 		}
 		port.Endpoints, port.Looped = b.endpoints(name, from)
+		b.others(input, from, port)
 		s.Ports = append(s.Ports, port)
 		b.ports[portKey{name, from.Number, from.Transport}] = port
 	}

@@ -41,6 +41,10 @@ type Port struct {
 	Looped bool `json:"looped,omitempty"`
 	// Policy is what is done for its calls; nil where nothing is configured.
 	Policy *Policy `json:"policy,omitempty"`
+	// Failover serves calls while nothing else can; nil for none. Mirror is sent
+	// copies of requests; nil for none.
+	Failover *Backend `json:"failover,omitempty"`
+	Mirror   *Backend `json:"mirror,omitempty"`
 	// Routes are asked in this order; the first that means a call has it. What
 	// none means goes to the Endpoints.
 	Routes []*Route `json:"routes,omitempty"`

@@ -13,41 +13,67 @@ import (
 // what they mean; docs/policies.md is for users. A duration of 0 is none, and so
 // is a number of 0 unless the field says otherwise.
 type Policy struct {
-	Timeout       time.Duration `for:"HTTP/2" description:"How long a whole request may take, up to the end of its answer, tries and waits included."`
-	PerTryTimeout time.Duration `for:"HTTP/2" description:"How long one try may take until its answer begins."`
+	Timeout       time.Duration `for:"HTTP" description:"How long a whole request may take, up to the end of its answer, tries and waits included."`
+	PerTryTimeout time.Duration `for:"HTTP" description:"How long one try may take until its answer begins."`
 
 	ConnectTimeout time.Duration `for:"HTTP, TCP" description:"How long one attempt to connect to an endpoint may take; 0 means one second."`
 
-	RetryAttempts  int           `for:"HTTP/2" description:"How often a request is tried in all, the first time included."`
-	RetryOn        []string      `for:"HTTP/2" description:"What is tried again: connect-failure, refused-stream, reset-before-response, per-try-timeout, 5xx, gateway-error (502, 503, 504), a status such as 429, or a code of gRPC such as unavailable."`
-	RetryBackoff   time.Duration `for:"HTTP/2" description:"How long the first retry waits at most; doubled with each further one. A random half of it is waited."`
-	RetryBudget    int           `for:"HTTP/2" description:"How many retries there may be for 100 requests, counted over 10 seconds."`
-	RetryBudgetMin int           `for:"HTTP/2" description:"How many retries a second there may be however few requests there are."`
+	RetryAttempts  int           `for:"HTTP" description:"How often a request is tried in all, the first time included."`
+	RetryOn        []string      `for:"HTTP" description:"What is tried again: connect-failure, refused-stream, reset-before-response, per-try-timeout, 5xx, gateway-error (502, 503, 504), a status such as 429, or a code of gRPC such as unavailable."`
+	RetryBackoff   time.Duration `for:"HTTP" description:"How long the first retry waits at most; doubled with each further one. A random half of it is waited."`
+	RetryBudget    int           `for:"HTTP" description:"How many retries there may be for 100 requests, counted over 10 seconds."`
+	RetryBudgetMin int           `for:"HTTP" description:"How many retries a second there may be however few requests there are."`
 
-	OutlierConsecutive5xx     int           `for:"HTTP/2" description:"After how many failed requests in a row an endpoint is ejected."`
-	OutlierConsecutiveGateway int           `for:"HTTP/2" description:"After how many requests in a row without an answer, or with 502, 503 or 504, an endpoint is ejected."`
-	OutlierSuccessRate        bool          `for:"HTTP/2" description:"Whether an endpoint is ejected whose share of successes lies far below that of the others."`
-	OutlierInterval           time.Duration `for:"HTTP/2" description:"How often success rates are compared."`
-	OutlierEjection           time.Duration `for:"HTTP/2" description:"How long the first ejection lasts; doubled with each that follows soon."`
-	OutlierMaxEjected         int           `for:"HTTP/2" description:"How many of 100 endpoints may be ejected at once."`
+	OutlierConsecutive5xx     int           `for:"HTTP" description:"After how many failed requests in a row an endpoint is ejected."`
+	OutlierConsecutiveGateway int           `for:"HTTP" description:"After how many requests in a row without an answer, or with 502, 503 or 504, an endpoint is ejected."`
+	OutlierSuccessRate        bool          `for:"HTTP" description:"Whether an endpoint is ejected whose share of successes lies far below that of the others."`
+	OutlierInterval           time.Duration `for:"HTTP" description:"How often success rates are compared."`
+	OutlierEjection           time.Duration `for:"HTTP" description:"How long the first ejection lasts; doubled with each that follows soon."`
+	OutlierMaxEjected         int           `for:"HTTP" description:"How many of 100 endpoints may be ejected at once."`
 
-	MaxRequests int `for:"HTTP/2" description:"How many requests may be under way at once from one node."`
+	IdleTimeout    time.Duration `for:"TCP" description:"How long a connection may be without a byte either way; 0 means what the node proxies are told (never)."`
+	MaxConnections int           `for:"TCP" description:"How many connections may be open at once from one node."`
+	ProxyProtocol  bool          `for:"TCP" description:"Whether endpoints are told the caller's address by PROXY protocol v2."`
 
-	CircuitBreakerExpression string        `for:"HTTP/2" description:"The condition under which requests are refused, in the language of oxy."`
-	CircuitBreakerOpen       time.Duration `for:"HTTP/2" description:"How long all requests are then refused."`
-	CircuitBreakerRecovery   time.Duration `for:"HTTP/2" description:"How long a growing share of them is let through after that."`
+	MaxPending  int `for:"HTTP" description:"How many requests may wait at once for a connection, from one node."`
+	MaxRequests int `for:"HTTP" description:"How many requests may be under way at once from one node."`
 
-	RatelimitAverage int           `for:"HTTP/2" description:"How many requests a caller may make in a period on average, from one node."`
-	RatelimitBurst   int           `for:"HTTP/2" description:"How many it may make at once; 0 means as many as in a period."`
-	RatelimitPeriod  time.Duration `for:"HTTP/2" description:"The period that the average is for."`
-	RatelimitBy      string        `for:"HTTP/2" description:"Who is a caller: all (everybody together), source (the workload that calls) or address (its IP)."`
+	CircuitBreakerExpression string        `for:"HTTP" description:"The condition under which requests are refused, in the language of oxy."`
+	CircuitBreakerOpen       time.Duration `for:"HTTP" description:"How long all requests are then refused."`
+	CircuitBreakerRecovery   time.Duration `for:"HTTP" description:"How long a growing share of them is let through after that."`
 
-	AccessLog string `for:"HTTP/2" description:"Which requests the access log of the node proxies takes: all, errors, sampled (errors and a share of all) or off; empty means what --accessLog.mode says."`
+	LoadBalancer   string        `for:"HTTP, TCP" description:"Which endpoint comes next: ewma (the better of two by latency and load), least-request (by load), round-robin, random or ring-hash (always the same for a key)."`
+	LoadBalancerBy string        `for:"HTTP, TCP" description:"The key of ring-hash: source (the caller's IP), header:<name> or cookie:<name>."`
+	SlowStart      time.Duration `for:"HTTP, TCP" description:"How long an endpoint that has just joined gets fewer calls, at first a tenth."`
+	StickyCookie   string        `for:"HTTP" description:"The name of a cookie that Weft sets so that a client stays with its endpoint."`
+	StickyHeader   string        `for:"HTTP" description:"The name of a header whose value keeps calls on one endpoint."`
 
-	FaultDelay        time.Duration `for:"HTTP/2" description:"How long requests are held back, for tests."`
-	FaultDelayPercent int           `for:"HTTP/2" description:"How many of 100 requests are held back."`
-	FaultAbort        int           `for:"HTTP/2" description:"The status that requests are answered with instead of being sent, for tests."`
-	FaultAbortPercent int           `for:"HTTP/2" description:"How many of 100 requests are answered so."`
+	Failover      string `for:"HTTP, TCP" description:"The Service (name, or name.namespace) whose endpoints serve calls while none of this one can."`
+	Mirror        string `for:"HTTP" description:"The Service that gets copies of requests; what it answers is dropped."`
+	MirrorPercent int    `for:"HTTP" description:"How many of 100 requests are copied."`
+
+	MaxBody    int `for:"HTTP" description:"How many bytes a request's body may have; more is answered with 413."`
+	MaxHeaders int `for:"HTTP" description:"How many bytes a request's header fields may have, names and values and 32 for each; more is answered with 431. It cannot be more than the proxy's own limit."`
+
+	RequestHeadersSet     string   `for:"HTTP" description:"Fields that requests are given in place of what they have of the name; each on a line, as name: value."`
+	RequestHeadersAdd     string   `for:"HTTP" description:"Fields that requests are given beside what they have."`
+	RequestHeadersRemove  []string `for:"HTTP" description:"The names of fields that requests lose."`
+	ResponseHeadersSet    string   `for:"HTTP" description:"The same for answers."`
+	ResponseHeadersAdd    string   `for:"HTTP" description:"The same for answers."`
+	ResponseHeadersRemove []string `for:"HTTP" description:"The same for answers."`
+
+	RatelimitAverage int           `for:"HTTP" description:"How many requests a caller may make in a period on average, from one node."`
+	RatelimitBurst   int           `for:"HTTP" description:"How many it may make at once; 0 means as many as in a period."`
+	RatelimitPeriod  time.Duration `for:"HTTP" description:"The period that the average is for."`
+	RatelimitBy      string        `for:"HTTP" description:"Who is a caller: all (everybody together), source (the workload that calls), address (its IP) or header:<name>."`
+
+	AccessLog string `for:"HTTP" description:"Which requests the access log of the node proxies takes: all, errors, sampled (errors and a share of all) or off; empty means what --accessLog.mode says."`
+
+	FaultDelay        time.Duration `for:"HTTP" description:"How long requests are held back, for tests."`
+	FaultDelayPercent int           `for:"HTTP" description:"How many of 100 requests are held back."`
+	FaultHeader       string        `for:"HTTP" description:"A header without which a request meets no fault."`
+	FaultAbort        int           `for:"HTTP" description:"The status that requests are answered with instead of being sent, for tests."`
+	FaultAbortPercent int           `for:"HTTP" description:"How many of 100 requests are answered so."`
 }
 
 // DefaultPolicy is what holds where nothing is said.
@@ -57,8 +83,9 @@ func DefaultPolicy() Policy {
 		RetryBackoff: 25 * time.Millisecond, RetryBudget: 20, RetryBudgetMin: 3,
 		OutlierInterval: 10 * time.Second, OutlierEjection: 30 * time.Second, OutlierMaxEjected: 50,
 		CircuitBreakerOpen: 10 * time.Second, CircuitBreakerRecovery: 10 * time.Second,
+		LoadBalancer: "ewma", LoadBalancerBy: "source",
 		RatelimitPeriod: time.Second, RatelimitBy: "all",
-		FaultDelayPercent: 100, FaultAbortPercent: 100,
+		FaultDelayPercent: 100, FaultAbortPercent: 100, MirrorPercent: 100,
 	}
 }
 
@@ -108,7 +135,9 @@ func (b *builder) policy(s *ServiceInput, port *ServicePort) *Policy {
 	out := DefaultPolicy()
 	namespace.Policies.lay(port, &out)
 	s.Policies.lay(port, &out)
-	out.RetryOn = slices.Clone(out.RetryOn)
+	for _, list := range []*[]string{&out.RetryOn, &out.RequestHeadersRemove, &out.ResponseHeadersRemove} {
+		*list = slices.Clone(*list)
+	}
 	if reflect.DeepEqual(out, DefaultPolicy()) {
 		return nil
 	}

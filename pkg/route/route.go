@@ -41,6 +41,9 @@ type Port struct {
 	Affinity bool
 	// Policy is what is done for its calls; nil where nothing is configured.
 	Policy *mesh.Policy
+	// Failover serves calls while no other cluster can, and Mirror gets copies
+	// of requests; nil for none.
+	Failover, Mirror *Cluster
 	// Rules are asked in this order; the first that means a call has it. The
 	// last means every call.
 	Rules []*Rule
@@ -177,6 +180,14 @@ func (c *compilation) indexGrants(m *mesh.Mesh) {
 	}
 }
 
+// other compiles a further Service that a port's policies name, nil for none.
+func (c *compilation) other(s *mesh.Service, p *mesh.Port, b *mesh.Backend) *Cluster {
+	if b == nil {
+		return nil
+	}
+	return &Cluster{Service: b.Service, Port: p.Number, Endpoints: b.Endpoints, Looped: b.Looped, Guards: c.guards(s, p, b.Endpoints)}
+}
+
 func (c *compilation) port(s *mesh.Service, p *mesh.Port) *Port {
 	out := &Port{
 		Service: s.Name, Number: p.Number, Transport: p.Transport,
@@ -193,6 +204,7 @@ func (c *compilation) port(s *mesh.Service, p *mesh.Port) *Port {
 		own := &Cluster{Service: s.Name, Port: p.Number, Endpoints: p.Endpoints, Looped: p.Looped, Guards: c.guards(s, p, p.Endpoints)}
 		out.Rules = append(out.Rules, &Rule{Key: key, Backends: []Backend{{Weight: 1, Cluster: own}}, all: true})
 	}
+	out.Failover, out.Mirror = c.other(s, p, p.Failover), c.other(s, p, p.Mirror)
 	out.survey()
 	return out
 }
@@ -207,6 +219,14 @@ func (p *Port) survey() {
 		for i := range r.Backends {
 			p.surveyGuards(r.Backends[i].Cluster.Guards)
 		}
+	}
+	for _, other := range []*Cluster{p.Failover, p.Mirror} {
+		if other != nil {
+			p.surveyGuards(other.Guards)
+		}
+	}
+	if names := p.Policy.Reads(); len(names) > 0 {
+		p.Reads.join(&Reads{Requests: true, Headers: names})
 	}
 }
 

@@ -113,6 +113,9 @@ func (c *conn) head(x *exchange) bool {
 		return true
 	}
 	x.try.Answered()
+	if x.policy.Active() && !c.judge(x, r) {
+		return false
+	}
 	x.closing = x.request.Close() || r.Closes() || c.engine.draining.Load() || !x.whole ||
 		c.half && (x.streamed || x.up.r == x.up.w)
 	option := ""

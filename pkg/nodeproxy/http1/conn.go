@@ -26,6 +26,7 @@ type state uint8
 
 const (
 	reading    state = iota // the client's next request comes, or will
+	waiting                 // a policy holds the request back for a while
 	dialing                 // an endpoint is connected to
 	exchanging              // an endpoint has the request
 	answered                // the last of an answer goes out
@@ -141,6 +142,8 @@ func (c *conn) advance() bool {
 	switch c.state {
 	case reading:
 		return c.read()
+	case waiting:
+		return c.holdBack(c.x)
 	case dialing:
 		return c.connect(c.x)
 	case exchanging:
@@ -202,6 +205,7 @@ func (c *conn) guard() {
 	if x := c.x; x != nil {
 		// Memory that was in use when it happened is not lent to others.
 		c.leave(x)
+		x.policy.End(time.Time{}, 0)
 		c.x = nil
 	}
 	c.abort()

@@ -8,6 +8,7 @@ import (
 // count tells the metrics what became of a request. reason is empty for one
 // that was answered by its endpoint.
 func (c *conn) count(x *exchange, status int, reason upstream.Reason) {
+	x.end(c, status, reason)
 	metrics := c.engine.config.Metrics
 	if reason != "" {
 		metrics.Refused(string(reason))

@@ -55,6 +55,7 @@ type Engine struct {
 	watch     watch
 	pollers   []poller // one for each processor that Go uses
 	turn      atomic.Uint32
+	copies    atomic.Int64 // of requests, under way
 	running   sync.WaitGroup
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/weft-mesh/weft/pkg/nodeproxy/http1/wire"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
+	"github.com/weft-mesh/weft/pkg/policy"
 	"github.com/weft-mesh/weft/pkg/telemetry"
 )
 
@@ -32,6 +33,8 @@ const (
 	left              // the client has left
 	switched          // the connection is WebSocket's now
 	misled            // the client's body is malformed
+	excess            // the client's body is larger than a policy allows
+	retried           // the answer is not passed on: the request is tried again
 )
 
 // exchange is one request on its way and the memory that takes. A connection
@@ -61,6 +64,14 @@ type exchange struct {
 	pool     *pool // the endpoint's
 	try      upstream.Try
 	failed   error // why the last endpoint could not be connected to
+
+	policy   upstream.Call
+	edits    *policy.Edits     // of the answer
+	refusal  refusal           // why it is refused before it is sent; no reason: it is not
+	copy     *upstream.Cluster // that gets a copy; nil for none
+	overAt   time.Duration     // when it must have ended, 0 for never
+	tryUntil time.Duration     // until when the answer to this try must begin, 0 for ever
+	resumeAt time.Duration     // when what is held back goes on
 
 	answer
 }
@@ -118,6 +129,11 @@ func (x *exchange) next() {
 	x.up = flow{buf: x.up.buf, r: x.up.r, w: x.up.w, lent: x.up.lent, out: x.up.out[:0], since: x.up.since}
 	x.snapshot, x.route, x.cluster, x.endpoint, x.pool, x.failed = nil, nil, nil, nil, nil, nil
 	x.decision, x.try, x.note, x.body = upstream.Decision{}, upstream.Try{}, nil, wire.Body{}
+	if x.policy.Active() {
+		x.policy.End(time.Time{}, 0)
+		x.policy = upstream.Call{}
+	}
+	x.edits, x.refusal, x.copy, x.overAt, x.tryUntil, x.resumeAt = nil, refusal{}, nil, 0, 0, 0
 	x.again()
 }
 

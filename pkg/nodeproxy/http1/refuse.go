@@ -3,6 +3,7 @@ package http1
 import (
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 )
@@ -13,6 +14,8 @@ type refusal struct {
 	status int // 0 means what the reason says
 	what   string
 	close  bool
+	// retryAfter is how long the client should wait; 0 says nothing.
+	retryAfter time.Duration
 }
 
 // refuse answers instead of an endpoint: status, reason and a line that says
@@ -45,6 +48,9 @@ func appendRefusal(b []byte, r refusal, length int, closing bool) []byte {
 	b = append(b, "\r\nContent-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nWeft-Reason: "...)
 	b = append(append(b, r.reason...), "\r\nContent-Length: "...)
 	b = strconv.AppendInt(b, int64(length), 10)
+	if r.retryAfter > 0 {
+		b = append(append(b, "\r\nRetry-After: "...), upstream.RetryAfter(r.retryAfter)...)
+	}
 	if closing {
 		b = append(b, "\r\nConnection: close"...)
 	}

@@ -27,6 +27,8 @@ func (c *conn) work(x *exchange) bool {
 	case err != nil:
 		c.malformed(x, err)
 		return true
+	case x.policy.Active() && c.tooMuch(x):
+		return true
 	case !done && x.fits():
 		c.engine.room(x)
 		return false
@@ -80,9 +82,14 @@ func (c *conn) begin(x *exchange) (ok, done bool) {
 		x.note = telemetry.NewNote(&x.request)
 	}
 	x.decision = c.caller.Decide(x.snapshot, x.route, &x.request)
-	if x.decision.Cluster == nil && !x.request.Bodiless() {
+	if x.decision.Cluster == nil {
+		x.refusal = refusal{reason: x.decision.Reason, what: x.decision.What}
+	} else if x.route.Policies != nil {
+		c.admit(x)
+	}
+	if x.refusal.reason != "" && !x.request.Bodiless() {
 		// The body is not waited for.
-		c.refuse(x, refusal{reason: x.decision.Reason, what: x.decision.What})
+		c.refuse(x, x.refusal)
 		return false, true
 	}
 	x.body = x.request.Body()
@@ -97,6 +104,9 @@ func (c *conn) begin(x *exchange) (ok, done bool) {
 	x.forward.Client = c.address
 	if service := x.route.Port.Service; x.request.Old() {
 		x.forward.Host = service.Name + "." + service.Namespace
+	}
+	if x.policy.Active() {
+		x.edit()
 	}
 	x.out = x.request.Append(x.out[:0], &x.forward)
 	return true, false

@@ -6,27 +6,53 @@ import (
 
 	"github.com/weft-mesh/weft/pkg/nodeproxy/http1/wire"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
+	"github.com/weft-mesh/weft/pkg/policy"
 )
 
 // serve chooses who gets the request.
 func (c *conn) serve(x *exchange) {
-	if x.cluster = x.decision.Cluster; x.cluster == nil {
-		c.refuse(x, refusal{reason: x.decision.Reason, what: x.decision.What})
+	if x.cluster = x.decision.Cluster; x.refusal.reason != "" {
+		c.refuse(x, x.refusal)
 		return
 	}
 	x.try = x.cluster.Try(c.client)
+	if x.policy.Active() {
+		x.policy.Steer(&x.try, &x.request)
+		c.sendCopy(x)
+	}
+	if x.resumeAt != 0 {
+		c.state = waiting
+		return
+	}
 	c.tryNext(x)
 }
 
 // tryNext ends the try that is on, if any, and begins one at the next endpoint.
 // Where there is none left the request is refused.
 func (c *conn) tryNext(x *exchange) {
+	c.endTry(x)
+	c.tryAt(x, x.try.Next())
+}
+
+// endTry lets go of the endpoint that is tried.
+func (c *conn) endTry(x *exchange) {
 	c.leave(x)
 	if c.dial != nil {
 		c.dial.abandon()
 		c.dial = nil
 	}
-	if x.endpoint = x.try.Next(); x.endpoint == nil {
+	if c.link != nil {
+		c.link.close()
+		c.link = nil
+	}
+}
+
+// tryAt begins a try at an endpoint; nil for none is left.
+func (c *conn) tryAt(x *exchange, e *upstream.Endpoint) {
+	if x.endpoint = e; e == nil {
+		if c.retry(x, policy.Outcome{Kind: policy.ConnectFailed}) {
+			return
+		}
 		reason := upstream.ConnectFailed
 		if refused := (*upstream.DialError)(nil); errors.As(x.failed, &refused) {
 			reason = refused.Reason()
@@ -38,6 +64,9 @@ func (c *conn) tryNext(x *exchange) {
 		c.leave(x)
 		c.refuse(x, refusal{reason: upstream.AccessDenied, what: "access was revoked"})
 		return
+	}
+	if x.policy.Active() {
+		x.tryUntil = c.engine.at(x.policy.Try(c.engine.wall(c.now)))
 	}
 	x.pool = c.engine.pools.of(x.endpoint)
 	if l := x.pool.take(c, x.twice()); l != nil {
@@ -53,6 +82,11 @@ func (x *exchange) twice() bool { return x.request.Idempotent() && !x.streamed }
 
 // reach opens a fresh connection to the endpoint.
 func (c *conn) reach(x *exchange) {
+	if !x.policy.Wait() {
+		c.leave(x)
+		c.refuse(x, refusal{reason: upstream.Overloaded, what: "as many requests wait for a connection as may"})
+		return
+	}
 	c.state, c.dial = dialing, c.engine.dial(c, x.pool)
 }
 
@@ -79,6 +113,7 @@ func (c *conn) connect(x *exchange) bool {
 // use begins the exchange over a link, whose owner is this conn.
 func (c *conn) use(l *link) {
 	c.link, c.state = l, exchanging
+	c.x.policy.Resume()
 	l.idleSince, l.used = l.used, c.now
 	if !l.reused {
 		// What happened to it until now was told to nobody.
@@ -156,6 +191,10 @@ func (c *conn) stream(x *exchange, l *link) {
 			x.outcome, x.why = misled, err
 			return
 		}
+		if x.policy.Oversized(0, x.body.Data()).Reason != "" {
+			x.outcome = excess
+			return
+		}
 		if f.r > taken || f.waits() {
 			continue
 		}
@@ -231,6 +270,9 @@ func (c *conn) conclude(x *exchange, l *link) {
 
 // settle ends an exchange at the client's side.
 func (c *conn) settle(x *exchange) {
+	if !x.headDone && !x.told && x.interims == 0 && x.policy.Active() && c.retry(x, x.outcome.ofTry()) {
+		return
+	}
 	c.leave(x)
 	reason, what := upstream.UpstreamReset, "the endpoint broke off before its answer"
 	switch x.outcome {
@@ -240,6 +282,9 @@ func (c *conn) settle(x *exchange) {
 		return
 	case left:
 		c.gone(x)
+		return
+	case retried:
+		c.hold(x)
 		return
 	case malformed:
 		reason, what = upstream.UpstreamMalformed, "the endpoint's answer is not HTTP: "+x.why.Error()
@@ -257,6 +302,10 @@ func (c *conn) settle(x *exchange) {
 	}
 	if x.outcome == misled && errors.As(x.why, &syntax) {
 		c.malformed(x, syntax)
+		return
+	}
+	if x.outcome == excess {
+		c.tooMuch(x)
 		return
 	}
 	c.refuse(x, refusal{reason: reason, what: what})

@@ -17,12 +17,13 @@ func (c *conn) deadline() (until time.Duration) {
 		case x == nil:
 			return -(c.since + most.IdleTimeout)
 		case x.headed:
-			return x.up.since + most.BodyTimeout
+			return earlier(x.overAt, x.up.since+most.BodyTimeout)
 		}
 		return x.started + most.HeadTimeout
-	case dialing, exchanging:
+	case waiting, dialing, exchanging:
+		until = x.wake(c.state)
 		if x.left != 0 {
-			until = x.left + grace
+			until = earlier(until, x.left+grace)
 		}
 		if c.state == exchanging && c.uploads(x) {
 			until = earlier(until, x.up.since+most.BodyTimeout)
@@ -31,7 +32,7 @@ func (c *conn) deadline() (until time.Duration) {
 			until = earlier(until, x.down.since+most.BodyTimeout)
 		}
 	case answered:
-		return x.down.since + most.BodyTimeout
+		return earlier(x.overAt, x.down.since+most.BodyTimeout)
 	case lingering:
 		return c.since + patienceToLinger
 	}
@@ -86,8 +87,11 @@ func overdue(e *Engine, until int64, now time.Duration) bool {
 func (c *conn) expire() {
 	c.late = false
 	switch c.state {
-	case dialing, exchanging:
+	case waiting, dialing, exchanging:
 		x := c.x
+		if x.policy.Active() && c.policyDue(x) {
+			return
+		}
 		if x.left == 0 || c.now < x.left+grace {
 			c.gone(x)
 			return
@@ -104,6 +108,10 @@ func (c *conn) expire() {
 	case answered:
 		c.gone(c.x)
 	default:
+		if x := c.x; x != nil && x.overAt != 0 && c.now >= x.overAt {
+			c.refuse(x, refusal{reason: upstream.Timeout, what: tookTooLong})
+			return
+		}
 		c.end()
 	}
 }

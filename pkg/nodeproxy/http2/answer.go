@@ -3,6 +3,7 @@ package http2
 import (
 	"time"
 
+	"github.com/weft-mesh/weft/pkg/nodeproxy/http2/hpack"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 	"github.com/weft-mesh/weft/pkg/policy"
 )
@@ -42,6 +43,9 @@ func (c *conn) answerHead(w *work, id uint32, by origin, end bool) {
 		h.call.grpcStatus = m.grpcStatus
 	}
 	h.call.forget()
+	if cookie := h.call.policy.Cookie(&h.call.try); cookie != "" && m.status >= 200 {
+		m.block = hpack.AppendField(m.block, []byte("set-cookie"), []byte(cookie))
+	}
 	c.head(w, h, m.block, end)
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/weft-mesh/weft/pkg/nodeproxy/http2/hpack"
+	"github.com/weft-mesh/weft/pkg/policy"
 )
 
 // What a connection may hold.
@@ -139,9 +140,10 @@ type half struct {
 	dueSince time.Time
 	dueFrom  int64
 
-	call     call        // of a client's half
-	refunded int         // what the client was given back of it
-	alarm    *time.Timer // of what a policy waits for; kept with the half
+	call     call          // of a client's half
+	edits    *policy.Edits // of the answer; of an endpoint's half
+	refunded int           // what the client was given back of it
+	alarm    *time.Timer   // of what a policy waits for; kept with the half
 }
 
 // newConn returns a connection of either kind; its first bytes are already to

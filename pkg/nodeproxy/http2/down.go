@@ -19,7 +19,8 @@ type client struct {
 	text    []byte // the address, as X-Forwarded-For says it
 	http1   bool   // it speaks HTTP/1, to a bridge
 	ended   func()
-	shard   int // which of an endpoint's connections it prefers
+	shard   int  // which of an endpoint's connections it prefers
+	mirror  bool // it is nobody's: copies of requests are sent by it
 
 	snapshot *upstream.Snapshot // the one that route is of
 	route    *upstream.Route
@@ -47,6 +48,7 @@ type call struct {
 	grpcStatus int // what the answer said; -1 for nothing
 
 	policy     upstream.Call
+	copied     *copied   // nil for none
 	dispatched time.Time // when its last try began
 	tryUntil   time.Time // until when the answer to it must begin; zero for never
 	resumeAt   time.Time // when what is held back goes on; zero for nothing
@@ -100,6 +102,7 @@ func (c *conn) finishUpload(w *work, h *half, block []byte) {
 		x.trailer = append(x.trailer[:0], block...)
 		x.hasTrailer = true
 	}
+	c.sendCopy(w, x)
 	if u := h.peer; u != nil {
 		u.trailers(w, h.peerID, block)
 	}
@@ -120,6 +123,10 @@ func (c *conn) open(w *work, f frame) error {
 	snapshot, way := c.client.current(c.engine.config.Current())
 	wanted := way != nil && c.engine.config.Events.Want(way.AccessLog())
 	m.ask(way, wanted)
+	m.edits = nil
+	if way != nil {
+		m.edits, _ = way.Policies.Edits()
+	}
 	if err := m.request(f.payload, c.client.text); err != nil {
 		return compressionError
 	}
@@ -161,7 +168,11 @@ func (c *conn) open(w *work, f frame) error {
 		c.refuse(w, h, no)
 	} else {
 		x.head, x.keep, x.waiting = append(x.head, m.block...), true, true
+		c.copyTo(x, m)
 		c.start(w, h)
+		if end {
+			c.sendCopy(w, x)
+		}
 	}
 	return nil
 }
@@ -200,6 +211,7 @@ func (c *conn) decide(w *work, x *call, m *message) refusal {
 		return no
 	}
 	x.try, x.by = x.cluster.Try(c.client.address), decision.By
+	x.policy.Steer(&x.try, m)
 	x.endpoint = x.try.Next()
 	if now := c.engine.config.Current(); now != x.snapshot && !c.holds(now, x) {
 		x.endpoint.Release()
@@ -242,6 +254,11 @@ func (c *conn) upload(w *work, f frame, length int) error {
 		return c.fault(w, h, wrong)
 	}
 	x := &h.call
+	if no := x.policy.Oversized(0, h.got); no.Reason != "" {
+		c.tooMuch(w, h, no)
+		return nil
+	}
+	c.copyBody(w, h, f.payload)
 	switch {
 	case x.waiting:
 		x.body = append(x.body, f.payload...)
@@ -294,9 +311,13 @@ func (c *conn) attach(w *work, h *half, u *conn) bool {
 	}
 	x := &h.call
 	x.waiting = false
+	x.policy.Resume()
 	p := u.take(u.last)
 	u.last += 2
 	p.peer, p.peerID, p.noBody = c, h.id, x.headMethod
+	if x.route != nil {
+		_, p.edits = x.route.Policies.Edits()
+	}
 	p.owed = -h.refunded // what is sent once more was given back before
 	h.peer, h.peerID = u, p.id
 	bare := len(x.body) == 0 && !x.hasTrailer
@@ -353,5 +374,7 @@ func (c *conn) finish(w *work, h *half) {
 	}
 	c.disarm(h)
 	x.policy.End(w.now, x.outcome())
-	c.count(h, w.now)
+	if !c.client.mirror {
+		c.count(h, w.now)
+	}
 }

@@ -80,6 +80,7 @@ type Engine struct {
 	mu        sync.Mutex // guards what follows
 	conns     map[*conn]struct{}
 	quiescing bool
+	mirror    *conn // by which copies of requests are sent; nil before the first
 }
 
 // New starts an Engine.

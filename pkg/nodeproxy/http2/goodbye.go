@@ -124,6 +124,10 @@ func (c *conn) look(w *work) {
 	c.engine.mu.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.down() && c.client.mirror {
+		c.loseCopies(w)
+		return
+	}
 	c.loseWaiting(w)
 	c.loseUnread(w)
 	c.loseSlow(w)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/weft-mesh/weft/pkg/nodeproxy/http2/hpack"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/limits"
+	"github.com/weft-mesh/weft/pkg/policy"
 )
 
 // message is what one header block says, and the block that is passed on. It
@@ -29,6 +30,7 @@ type message struct {
 	refused     string        // why a well-formed request is not proxied; empty: it is
 
 	asked asked
+	edits *policy.Edits // of the fields that go on; nil for none
 
 	decoder   *hpack.Decoder
 	most      *limits.Limits
@@ -65,7 +67,7 @@ const (
 // too large are decoded only, for the table's sake. The error is the decoder's.
 func (m *message) read(block []byte, judge func(*message, *hpack.Field)) error {
 	*m = message{
-		block: m.block[:0], length: -1, grpcStatus: -1, decoder: m.decoder, most: m.most, asked: m.asked,
+		block: m.block[:0], length: -1, grpcStatus: -1, decoder: m.decoder, most: m.most, asked: m.asked, edits: m.edits,
 		authority: m.authority[:0], forwarded: m.forwarded[:0],
 	}
 	m.decoder.Begin(block)
@@ -98,7 +100,21 @@ func (m *message) once(f *hpack.Field) {
 func (m *message) has(c hpack.Class) bool { return m.seen&(1<<c) != 0 }
 
 // pass puts a field into the block that goes on.
-func (m *message) pass(f *hpack.Field) { m.block = append(m.block, f.Wire...) }
+func (m *message) pass(f *hpack.Field) {
+	if m.edits == nil || !m.edits.Drops(f.Name) {
+		m.block = append(m.block, f.Wire...)
+	}
+}
+
+// amend adds the fields of the edits.
+func (m *message) amend() {
+	if m.edits == nil {
+		return
+	}
+	for _, f := range m.edits.Append {
+		m.block = hpack.AppendField(m.block, f.Name, f.Value)
+	}
+}
 
 // pseudo marks a pseudo-header, which must come before all other fields.
 func (m *message) pseudo(f *hpack.Field) {
@@ -127,6 +143,7 @@ func (m *message) request(block []byte, client []byte) error {
 	}
 	m.forwarded = append(m.forwarded, client...)
 	m.block = hpack.AppendField(m.block, forwardedFor, m.forwarded)
+	m.amend()
 	return nil
 }
 
@@ -297,6 +314,9 @@ func (m *message) response(block []byte) error {
 	if m.status < 100 || m.status == 101 {
 		m.malformed = true // RFC 9113 §8.6: there is no 101 in HTTP/2
 	}
+	if m.status >= 200 {
+		m.amend()
+	}
 	return nil
 }
 
@@ -351,7 +371,10 @@ func statusOf(value []byte) int {
 
 // trailers reads the block that ends a message. What would change the meaning
 // of the message is left out (RFC 9110 §6.5.1).
-func (m *message) trailers(block []byte) error { return m.read(block, judgeTrailer) }
+func (m *message) trailers(block []byte) error {
+	m.edits = nil
+	return m.read(block, judgeTrailer)
+}
 
 func judgeTrailer(m *message, f *hpack.Field) {
 	switch f.Class {

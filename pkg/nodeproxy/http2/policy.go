@@ -17,12 +17,28 @@ func (c *conn) admit(w *work, x *call, m *message) refusal {
 	var verdict upstream.Verdict
 	x.policy, verdict = x.route.Policies.Begin(w.now, upstream.Request{
 		Snapshot: x.snapshot, Client: c.client.address,
-		Idempotent: m.idempotent, GRPC: m.grpc, Timeout: m.grpcTimeout,
+		Idempotent: m.idempotent, GRPC: m.grpc, Timeout: m.grpcTimeout, Fields: m,
 	})
+	if verdict.Reason == "" {
+		if no := x.policy.Oversized(m.size, m.length); no.Reason != "" {
+			verdict = no
+		}
+	}
 	if verdict.Delay > 0 {
 		x.resumeAt = w.now.Add(verdict.Delay)
 	}
 	return refusal{reason: verdict.Reason, what: verdict.What, status: verdict.Status, retryAfter: verdict.RetryAfter}
+}
+
+// tooMuch ends a request whose body is larger than it may be. The caller holds mu.
+func (c *conn) tooMuch(w *work, h *half, no upstream.Verdict) {
+	c.abandon(w, h)
+	if h.call.status != 0 {
+		h.call.reason = no.Reason
+		c.drop(w, h, cancelled)
+		return
+	}
+	c.refuse(w, h, refusal{reason: no.Reason, what: no.What, status: no.Status})
 }
 
 // start dispatches a request, or holds it back for as long as a policy says.

@@ -66,6 +66,10 @@ func (p *pool) dispatch(w *work, c *conn, h *half) {
 		}
 		return
 	}
+	if !h.call.policy.Wait() {
+		c.refuse(w, h, refusal{reason: upstream.Overloaded, what: "as many requests wait for a connection as may"})
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.waiting = append(p.waiting, waiter{c, h.id})

@@ -1,13 +1,16 @@
 package http2
 
-import "github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
+import (
+	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
+	"github.com/weft-mesh/weft/pkg/policy"
+)
 
 // maxInterim is how many 1xx answers an endpoint may send before the real one.
 const maxInterim = 8
 
 // fromEndpoint takes an answer's head, or its trailers.
 func (c *conn) fromEndpoint(w *work, f frame) error {
-	never, headed := c.stage(f.stream)
+	never, headed, edits := c.stage(f.stream)
 	if never {
 		return protocolError
 	}
@@ -15,6 +18,7 @@ func (c *conn) fromEndpoint(w *work, f frame) error {
 	if headed {
 		err = m.trailers(f.payload)
 	} else {
+		m.edits = edits
 		err = m.response(f.payload)
 	}
 	if err != nil {
@@ -32,12 +36,16 @@ func (c *conn) fromEndpoint(w *work, f frame) error {
 	return nil
 }
 
-// stage tells how far an answer is: its stream was never opened, or its head came.
-func (c *conn) stage(id uint32) (never, headed bool) {
+// stage tells how far an answer is (its stream was never opened, or its head
+// came) and how its head is to be edited.
+func (c *conn) stage(id uint32) (never, headed bool, edits *policy.Edits) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	h := c.halves[id]
-	return c.idle(id), h != nil && h.headed
+	if h == nil {
+		return c.idle(id), false, nil
+	}
+	return false, h.headed, h.edits
 }
 
 // accept takes a header block that was read into the message.

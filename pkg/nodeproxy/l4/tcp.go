@@ -74,14 +74,13 @@ type outgoing struct {
 }
 
 func (o *outgoing) run(ctx context.Context, fromClient, fromServer []byte) {
-	defer o.endpoint.Release()
-	defer o.endpoint.Disconnected()
+	defer o.release()
 	subject := upstream.Subject{Snapshot: o.call.Snapshot, Route: o.call.Route, Cluster: o.cluster, Endpoint: o.endpoint, Protocol: "tcp"}
 	counter := o.tcp.Metrics.Connection(subject.Call(o.call.address()))
 	defer counter.Close()
 	r := &relay{
 		client: o.call.Client, server: o.conn, fromClient: fromClient, fromServer: fromServer,
-		idle: o.tcp.Idle, pieces: &o.tcp.pieces, counter: counter,
+		idle: o.call.Route.Policies.Idle(o.tcp.Idle), pieces: &o.tcp.pieces, counter: counter,
 	}
 	o.tcp.live.add(o, r)
 	defer o.tcp.live.remove(o)
@@ -94,8 +93,22 @@ func (o *outgoing) run(ctx context.Context, fromClient, fromServer []byte) {
 // drop closes the outgoing connection unused.
 func (o *outgoing) drop() {
 	_ = o.conn.Close()
+	o.release()
+}
+
+// introduce tells the endpoint who calls, where a policy says so. It fits into
+// what the kernel takes of a fresh connection; one that is broken already ends
+// as soon as it is relayed.
+func (o *outgoing) introduce() {
+	if client := o.call.Client; o.call.Route.Policies.Introduces() {
+		_, _ = o.conn.Write(introduction(client.RemoteAddr(), client.LocalAddr()))
+	}
+}
+
+func (o *outgoing) release() {
 	o.endpoint.Disconnected()
 	o.endpoint.Release()
+	o.call.Route.Policies.Disconnect()
 }
 
 // connect finds an endpoint that accepts a connection, trying others where one
@@ -109,12 +122,19 @@ func (t *TCP) connect(ctx context.Context, c Call) *outgoing {
 		t.Refuse(c, decision.Reason)
 		return nil
 	}
+	policies := c.Route.Policies
+	if !policies.Connect() {
+		t.Refuse(c, upstream.Overloaded)
+		return nil
+	}
 	reason := upstream.ConnectFailed
 	try := cluster.TryConnection(caller.Address)
 	for e := try.Next(); e != nil; e = try.Next() {
 		conn, err := t.Dialer.Dial(ctx, e)
 		if err == nil {
-			return &outgoing{tcp: t, call: c, cluster: cluster, endpoint: e, conn: conn}
+			out := &outgoing{tcp: t, call: c, cluster: cluster, endpoint: e, conn: conn}
+			out.introduce()
+			return out
 		}
 		e.Release()
 		if refused := (*upstream.DialError)(nil); errors.As(err, &refused) {
@@ -122,6 +142,7 @@ func (t *TCP) connect(ctx context.Context, c Call) *outgoing {
 		}
 		t.Log.Debug().Err(err).Stringer("service", c.Route.Port.Service).Msg("endpoint does not accept a connection")
 	}
+	policies.Disconnect()
 	t.Refuse(c, reason)
 	return nil
 }

@@ -49,6 +49,9 @@ func (c *Caller) Decide(s *Snapshot, r *Route, request route.Request) Decision {
 	if cluster == nil {
 		return unserved()
 	}
+	if r.failover != nil && !cluster.serves() && r.failover.serves() {
+		cluster = r.failover
+	}
 	return c.at(s, cluster, request, path)
 }
 
@@ -73,6 +76,24 @@ func ambiguous() Decision {
 
 func unserved() Decision {
 	return Decision{Reason: NoBackend, What: "its route has no backend that takes traffic"}
+}
+
+// Mirror says which cluster gets a copy of a request that was allowed, nil for
+// none: one that its caller may call, too.
+func (c *Caller) Mirror(s *Snapshot, r *Route, request route.Request) *Cluster {
+	if r.mirror == nil || rand.IntN(100) >= r.Policies.Spec.MirrorPercent {
+		return nil
+	}
+	path, ok := c.read(r, request)
+	if !ok {
+		return nil
+	}
+	return c.at(s, r.mirror, request, path).Cluster
+}
+
+// serves tells whether a cluster has an endpoint that does not rest.
+func (c *Cluster) serves() bool {
+	return slices.ContainsFunc(c.endpoints, func(e *Endpoint) bool { return !e.resting() })
 }
 
 // at says what becomes of a call at one cluster.

@@ -22,6 +22,7 @@ type Endpoint struct {
 	Address netip.AddrPort
 
 	epoch       time.Time // the Set's
+	joined      int64     // when it was first named, since epoch; 0 for those of the first Table
 	hash        uint64
 	latency     latency
 	load        atomic.Int64 // requests and connections in flight

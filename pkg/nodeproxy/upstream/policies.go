@@ -2,8 +2,10 @@ package upstream
 
 import (
 	"math/rand/v2"
+	"net/http"
 	"net/netip"
 	"reflect"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -18,18 +20,24 @@ type Policies struct {
 	// Spec is what is configured. It is never edited.
 	Spec mesh.Policy
 
+	requestEdits, responseEdits *policy.Edits
+
 	retryOn  policy.Conditions
 	outliers *policy.Outliers // nil for none
 	breaker  *policy.Breaker  // nil for none
 	limiter  *policy.Limiter  // nil for none
+	balance  balancer
 	*tally
 }
 
 // tally is what outlives a change of the configuration as well.
 type tally struct {
 	budget   policy.Budget
-	requests atomic.Int64 // under way
-	compared atomic.Int64 // when success rates were compared last, in Unix nanoseconds
+	requests atomic.Int64  // under way
+	conns    atomic.Int64  // of TCP, open
+	waiting  atomic.Int64  // requests that wait for a connection
+	turn     atomic.Uint64 // of the round robin
+	compared atomic.Int64  // when success rates were compared last, in Unix nanoseconds
 }
 
 // policyKey names a port over all Tables.
@@ -71,6 +79,9 @@ func newPolicies(spec *mesh.Policy, before *Policies) *Policies {
 	} else {
 		p.tally = before.tally
 	}
+	p.requestEdits, _ = policy.NewEdits(spec.RequestHeadersSet, spec.RequestHeadersAdd, spec.RequestHeadersRemove)
+	p.responseEdits, _ = policy.NewEdits(spec.ResponseHeadersSet, spec.ResponseHeadersAdd, spec.ResponseHeadersRemove)
+	p.balance = balancerOf(spec.LoadBalancer)
 	p.breaker = breakerOf(spec, before)
 	p.limiter = limiterOf(spec, before)
 	return p
@@ -128,6 +139,8 @@ type Request struct {
 	// Idempotent tells that it may be sent twice (RFC 9110 §9.2.2).
 	Idempotent bool
 	GRPC       bool
+	// Fields are those of the request that policies look at.
+	Fields Fields
 	// Timeout is what the request itself says it waits (grpc-timeout); 0 for nothing.
 	Timeout time.Duration
 }
@@ -148,12 +161,14 @@ type Verdict struct {
 // Call is one request under the policies of its port. The zero value is one
 // without policies. It belongs to whoever holds the request.
 type Call struct {
-	policies *Policies
-	request  Request
-	began    time.Time
-	deadline time.Time
-	tries    int
-	counted  bool
+	policies   *Policies
+	idempotent bool
+	grpc       bool
+	began      time.Time
+	deadline   time.Time
+	tries      int
+	counted    bool
+	pending    bool
 }
 
 // Begin judges a request that begins now. Where it may go on, End must follow.
@@ -167,7 +182,7 @@ func (p *Policies) Begin(now time.Time, r Request) (Call, Verdict) {
 	if !p.breaker.Allow(now) {
 		return Call{}, Verdict{Reason: CircuitOpen, What: "the circuit breaker is " + p.breaker.State().String()}
 	}
-	verdict := p.fault()
+	verdict := p.fault(r.Fields)
 	if verdict.Reason != "" {
 		return Call{}, verdict
 	}
@@ -178,7 +193,7 @@ func (p *Policies) Begin(now time.Time, r Request) (Call, Verdict) {
 	if p.Spec.RetryAttempts > 1 {
 		p.budget.Request(now)
 	}
-	c := Call{policies: p, request: r, began: now, counted: true}
+	c := Call{policies: p, idempotent: r.Idempotent, grpc: r.GRPC, began: now, counted: true}
 	if timeout := shorter(p.Spec.Timeout, r.Timeout); timeout > 0 {
 		c.deadline = now.Add(timeout)
 	}
@@ -196,8 +211,15 @@ func (p *Policies) caller(r *Request) string {
 	case "address":
 		return r.Client.String()
 	}
+	if name, by := strings.CutPrefix(p.Spec.RatelimitBy, "header:"); by {
+		value, _ := r.Fields.Header(strings.ToLower(name), 0)
+		return string(value[:min(len(value), longestCaller)])
+	}
 	return ""
 }
+
+// longestCaller bounds what of a header tells callers apart.
+const longestCaller = 256
 
 // shorter is the shorter of two durations of which 0 is none.
 func shorter(a, b time.Duration) time.Duration {
@@ -208,7 +230,12 @@ func shorter(a, b time.Duration) time.Duration {
 }
 
 // fault makes the faults that are asked for.
-func (p *Policies) fault() (v Verdict) {
+func (p *Policies) fault(fields Fields) (v Verdict) {
+	if p.Spec.FaultHeader != "" {
+		if _, meant := fields.Header(strings.ToLower(p.Spec.FaultHeader), 0); !meant {
+			return Verdict{}
+		}
+	}
 	if p.Spec.FaultDelay > 0 && rand.IntN(100) < p.Spec.FaultDelayPercent {
 		v.Delay = p.Spec.FaultDelay
 	}
@@ -267,7 +294,7 @@ func (c *Call) Again(now time.Time, o policy.Outcome) (wait time.Duration, again
 		return 0, false
 	}
 	begun := o.Kind != policy.ConnectFailed && o.Kind != policy.Refused
-	if begun && !c.request.Idempotent && !(c.request.GRPC && p.retryOn.Named(o)) {
+	if begun && !c.idempotent && !(c.grpc && p.retryOn.Named(o)) {
 		return 0, false
 	}
 	most := p.Spec.RetryBackoff << min(c.tries-1, 10)
@@ -281,6 +308,52 @@ func (c *Call) Again(now time.Time, o policy.Outcome) (wait time.Duration, again
 	return wait, true
 }
 
+// Wait counts a request that begins to wait for a connection; false means that
+// as many wait as may.
+func (c *Call) Wait() bool {
+	if c.policies == nil || c.pending || c.policies.Spec.MaxPending == 0 {
+		return true
+	}
+	if c.policies.waiting.Add(1) > int64(c.policies.Spec.MaxPending) {
+		c.policies.waiting.Add(-1)
+		return false
+	}
+	c.pending = true
+	return true
+}
+
+// Resume counts that a request waits no longer, if it did.
+func (c *Call) Resume() {
+	if c.pending {
+		c.pending = false
+		c.policies.waiting.Add(-1)
+	}
+}
+
+// Edits are what changes the headers of requests and of answers.
+func (p *Policies) Edits() (request, response *policy.Edits) {
+	if p == nil {
+		return nil, nil
+	}
+	return p.requestEdits, p.responseEdits
+}
+
+// Oversized tells what of a request is larger than policies allow: header is
+// the size of its fields, body that of its body as far as it is known.
+func (c *Call) Oversized(header int, body int64) (no Verdict) {
+	if c.policies == nil {
+		return Verdict{}
+	}
+	spec := &c.policies.Spec
+	switch {
+	case spec.MaxHeaders > 0 && header > spec.MaxHeaders:
+		return Verdict{Reason: TooLarge, What: "its header fields are larger than they may be", Status: http.StatusRequestHeaderFieldsTooLarge}
+	case spec.MaxBody > 0 && body > int64(spec.MaxBody):
+		return Verdict{Reason: TooLarge, What: "its body is larger than it may be", Status: http.StatusRequestEntityTooLarge}
+	}
+	return Verdict{}
+}
+
 // End ends what Begin began. status is what the caller got; 0 where it left
 // before, which says nothing of the Service.
 func (c *Call) End(now time.Time, status int) {
@@ -288,6 +361,7 @@ func (c *Call) End(now time.Time, status int) {
 		return
 	}
 	c.counted = false
+	c.Resume()
 	c.policies.requests.Add(-1)
 	if status != 0 {
 		c.policies.breaker.Record(now, status, now.Sub(c.began))

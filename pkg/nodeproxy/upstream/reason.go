@@ -30,6 +30,7 @@ const (
 	CircuitOpen       Reason = "circuit-open"       // the Service's circuit breaker lets none through
 	Overloaded        Reason = "overloaded"         // as many as may be under way are
 	Fault             Reason = "fault"              // a fault that was asked for
+	TooLarge          Reason = "too-large"          // the request is larger than its policy allows
 	AccessDenied      Reason = "access-denied"      // no TrafficTarget allows the caller to do this
 	PathAmbiguous     Reason = "path-ambiguous"     // the path can be read in more than one way where rules depend on it
 	Internal          Reason = "internal"           // a fault of the proxy itself
@@ -48,6 +49,8 @@ func (r Reason) Status() int {
 		return http.StatusGatewayTimeout
 	case RateLimited:
 		return http.StatusTooManyRequests
+	case TooLarge:
+		return http.StatusRequestEntityTooLarge
 	case BadRequest, PathAmbiguous:
 		return http.StatusBadRequest
 	case AccessDenied:
@@ -70,7 +73,7 @@ func (r Reason) GRPC(status int) int {
 	switch r {
 	case Timeout:
 		return 4 // DEADLINE_EXCEEDED
-	case RateLimited:
+	case RateLimited, TooLarge:
 		return 8 // RESOURCE_EXHAUSTED
 	case AccessDenied:
 		return 7 // PERMISSION_DENIED

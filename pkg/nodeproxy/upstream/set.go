@@ -42,7 +42,9 @@ type Route struct {
 	Port *route.Port
 	// Policies are those of the port; nil where nothing is configured.
 	Policies *Policies
-	rules    []rule // as in Port.Rules
+	failover *Cluster // nil for none
+	mirror   *Cluster // nil for none
+	rules    []rule   // as in Port.Rules
 }
 
 // rule is a route.Rule with its state.
@@ -118,6 +120,12 @@ func (b *binder) route(p *route.Port) *Route {
 			to.clusters = append(to.clusters, b.cluster(r, from.Backends[j].Cluster))
 		}
 	}
+	if p.Failover != nil {
+		r.failover = b.cluster(r, p.Failover)
+	}
+	if p.Mirror != nil {
+		r.mirror = b.cluster(r, p.Mirror)
+	}
 	return r
 }
 
@@ -153,6 +161,9 @@ func (b *binder) endpoint(address netip.AddrPort) *Endpoint {
 	if !ok {
 		if e, ok = b.old.endpoints[address]; !ok {
 			e = newEndpoint(address, b.old.epoch)
+			if b.old.endpoints != nil {
+				e.joined = max(int64(time.Since(b.old.epoch)), 1)
+			}
 		}
 		b.endpoints[address] = e
 	}

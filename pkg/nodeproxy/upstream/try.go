@@ -24,6 +24,10 @@ type Try struct {
 	tried   [mostTries]*Endpoint
 	since   [mostTries]int64 // when Next returned each, since the Set's epoch
 	count   int
+
+	key    uint64 // of what keeps the call on one endpoint
+	keyed  bool
+	wanted uint64 // the hash of the endpoint that a cookie names; 0 for none
 }
 
 // Try begins a request from a client's address, which matters to affinity only.
@@ -101,12 +105,7 @@ func (t *Try) answered(now int64) {
 
 // next is Next at a given time. Someone is left to choose.
 func (t *Try) next(now int64) *Endpoint {
-	var e *Endpoint
-	if t.cluster.affinity {
-		e = t.nearest()
-	} else {
-		e = t.lighter(now)
-	}
+	e := t.choose(now)
 	e.load.Add(1)
 	if t.unit == Requests {
 		e.latency.begin(now)
@@ -119,6 +118,70 @@ func (t *Try) next(now int64) *Endpoint {
 	t.tried[t.count] = e
 	t.count++
 	return e
+}
+
+// choose returns the endpoint whose turn it is.
+func (t *Try) choose(now int64) *Endpoint {
+	if t.wanted != 0 && t.count == 0 {
+		if e := t.named(); e != nil {
+			return e
+		}
+	}
+	switch balancer := t.cluster.balancer(); {
+	case t.keyed:
+		return t.nearest(t.key)
+	case t.cluster.affinity:
+		ip := t.client.As16()
+		return t.nearest(hash(ip[:], 0))
+	case balancer == roundRobin:
+		return t.fit(int(t.cluster.policies.turn.Add(1)%uint64(len(t.cluster.endpoints))), now)
+	case balancer == random:
+		return t.fit(rand.IntN(len(t.cluster.endpoints)), now)
+	}
+	return t.lighter(now)
+}
+
+// named returns the endpoint that a cookie names, unless it rests or is gone.
+func (t *Try) named() *Endpoint {
+	for _, e := range t.cluster.endpoints {
+		if e.hash == t.wanted && !e.resting() {
+			return e
+		}
+	}
+	return nil
+}
+
+// fit returns the first endpoint from an index on that was not tried and does
+// not rest; one that is new is passed over with the share of the slow start that
+// is still before it. Where there is none it returns any that was not tried.
+func (t *Try) fit(start int, now int64) *Endpoint {
+	all := t.cluster.endpoints
+	for i := range all {
+		e := all[(start+i)%len(all)]
+		if e.resting() || slices.Contains(t.tried[:t.count], e) {
+			continue
+		}
+		if warm := t.warmth(e, now); warm < 1 && rand.Float32() > warm {
+			continue
+		}
+		return e
+	}
+	return t.awake(t.from(start, nil))
+}
+
+// coldest is the share of calls that an endpoint gets at the begin of its slow
+// start.
+const coldest = 0.1
+
+// warmth is the share of calls that an endpoint is to get of what it would get
+// without a slow start.
+func (t *Try) warmth(e *Endpoint, now int64) float32 {
+	p := t.cluster.policies
+	if p == nil || p.Spec.SlowStart == 0 || e.joined == 0 {
+		return 1
+	}
+	age := float32(now-e.joined) / float32(p.Spec.SlowStart)
+	return min(max(age, coldest), 1)
 }
 
 // lighter is the power of two choices: the better of two random endpoints.
@@ -148,7 +211,10 @@ func (t *Try) lighter(now int64) *Endpoint {
 // flooded for its unknown latency nor shunned.
 func (t *Try) better(a, b *Endpoint, now int64) bool {
 	loadA, loadB := a.load.Load()+1, b.load.Load()+1
-	if t.unit != Requests {
+	if p := t.cluster.policies; p != nil && p.Spec.SlowStart > 0 {
+		return t.cost(a, loadA, now) < t.cost(b, loadB, now)
+	}
+	if t.unit != Requests || t.cluster.balancer() == leastRequest {
 		return loadA < loadB
 	}
 	slowA, knownA := a.latency.estimate(now)
@@ -157,6 +223,15 @@ func (t *Try) better(a, b *Endpoint, now int64) bool {
 		return loadA < loadB
 	}
 	return slowA*float32(loadA) < slowB*float32(loadB)
+}
+
+// cost is what better compares, for endpoints of which some are new.
+func (t *Try) cost(e *Endpoint, load int64, now int64) float32 {
+	cost := float32(load) / t.warmth(e, now)
+	if slow, known := e.latency.estimate(now); known && t.unit == Requests && t.cluster.balancer() == ewma {
+		cost *= slow / noise
+	}
+	return cost
 }
 
 // from returns the first endpoint from an index on, around the end, that was
@@ -187,9 +262,7 @@ func (t *Try) awake(otherwise *Endpoint) *Endpoint {
 
 // nearest is rendezvous hashing: a client stays on its endpoint as long as that
 // is there, and the clients of one that left spread over all others.
-func (t *Try) nearest() *Endpoint {
-	ip := t.client.As16()
-	client := hash(ip[:], 0)
+func (t *Try) nearest(client uint64) *Endpoint {
 	var best *Endpoint
 	var bestScore uint64
 	var bestRests bool

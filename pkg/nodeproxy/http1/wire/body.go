@@ -29,6 +29,7 @@ type Body struct {
 	state    bodyState
 	bare     bool   // chunks lose their frames
 	left     uint64 // bytes of the body, or of the chunk, still to come
+	data     int64  // bytes of the chunks so far
 	excess   int64  // bytes of extensions that are still tolerated
 	trailers int    // bytes of trailers so far
 	fields   int    // trailer fields so far
@@ -69,6 +70,9 @@ type Step struct {
 
 // Done tells that the body is complete.
 func (b *Body) Done() bool { return b.state == done }
+
+// Data is how many bytes of data have come in chunks, their frames not counted.
+func (b *Body) Data() int64 { return b.data }
 
 // Sized returns how many bytes of plain data are known to come next.
 func (b *Body) Sized() uint64 {
@@ -125,6 +129,7 @@ func (b *Body) scanChunks(in []byte) (Step, error) {
 		if b.state == inData {
 			n := min(b.left, uint64(len(in)-pass))
 			pass += int(n)
+			b.data += int64(n)
 			if b.left -= n; b.left > 0 {
 				break
 			}

@@ -40,6 +40,7 @@ type head struct {
 	Limits Limits
 
 	bytes  []byte // the head as it was last given
+	extra  []byte // whole lines that are appended to what is forwarded
 	pos    int    // begin of the line that is not complete yet
 	scan   int    // from where its end is still to be looked for
 	first  bool   // the first line is done
@@ -70,6 +71,7 @@ type span struct{ from, to uint32 }
 // reset makes the head ready for the next message.
 func (h *head) reset() {
 	h.bytes, h.pos, h.scan, h.first, h.count = nil, 0, 0, false, 0
+	h.extra = h.extra[:0]
 	h.old, h.close, h.keepAlive, h.switches, h.named = false, false, false, false, false
 	h.upgrades, h.websocket, h.trailersOK = 0, false, false
 	h.lengths, h.length, h.lengthBad, h.codings, h.codingBad = 0, 0, false, 0, false
@@ -294,6 +296,33 @@ func (h *head) appendFields(dst []byte, from int) []byte {
 		}
 	}
 	return append(dst, h.bytes[from:h.pos-2]...)
+}
+
+// Edit leaves out the fields whose name drop names, and appends whole lines of
+// further fields to what is forwarded. It comes after Parse and before Append.
+// Fields that frame or route the message are not asked for.
+func (h *head) Edit(drop func(name []byte) bool, lines []byte) {
+	for i := range h.count {
+		f := &h.fields[i]
+		switch f.name {
+		case other, private, payload:
+			f.drop = f.drop || drop(h.bytes[f.line:f.colon])
+		}
+	}
+	h.Add(lines)
+}
+
+// Add appends whole lines of further fields to what is forwarded.
+func (h *head) Add(lines []byte) { h.extra = append(h.extra, lines...) }
+
+// Size is what the fields count for: names, values and 32 for each, as HTTP/2
+// counts them.
+func (h *head) Size() (n int) {
+	for i := range h.count {
+		f := &h.fields[i]
+		n += int(f.colon-f.line) + int(f.to-f.from) + 32
+	}
+	return n
 }
 
 // dropAll drops every field of a name.

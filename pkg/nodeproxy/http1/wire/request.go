@@ -232,6 +232,7 @@ func (r *Request) Append(dst []byte, f *Forward) []byte {
 		dst = append(dst, "\r\n"...)
 	}
 	dst = r.appendFields(dst, from)
+	dst = append(dst, r.extra...)
 	dst = r.appendForwarded(dst, f.Client)
 	dst = r.appendFraming(dst)
 	switch {

@@ -160,6 +160,7 @@ func (r *Response) Append(dst []byte, connection string) []byte {
 		dst = append(dst, ' ')
 	}
 	dst = r.appendFields(dst, int(r.reason.from))
+	dst = append(dst, r.extra...)
 	dst = r.appendFraming(dst)
 	if r.status == 101 {
 		dst = append(dst, "Connection: Upgrade\r\nUpgrade: websocket\r\n"...)
