@@ -16,6 +16,7 @@ type localCommand struct {
 	Manifests  []string `description:"YAML files and folders of Kubernetes objects, read again when they change; separated by commas, or given several times. Required."`
 	Addresses  string   `description:"The range of the mesh addresses. A single address, such as 127.0.0.1/32, is shared: each port then gets a port of its own."`
 	Domain     string   `description:"Where mesh names end: <service>.<namespace>.<domain>."`
+	Aliases    []string `description:"Further domains for the same names, such as traefik.mesh."`
 	PortOffset uint16   `description:"Added to every Service port, for those who may not listen below 1024: with 8000, port 80 is 8080."`
 	DNS        struct {
 		Address string `description:"Where the DNS server listens, UDP and TCP."`
@@ -55,7 +56,7 @@ func (c *localCommand) Run(ctx context.Context, out io.Writer) error {
 		return usageError("--addresses=%s: takes a range of addresses of this machine, such as 127.77.0.0/16", c.Addresses)
 	}
 	if err := cmp.Or(
-		checkDomains("domain", c.Domain), checkAddress("dns.address", c.DNS.Address), checkAddress("admin.address", c.Admin.Address), checkLimits(c.Limits), c.AccessLog.check(), c.Tracing.check(),
+		checkDomains("domain", c.Domain), checkDomains("aliases", c.Aliases...), checkAddress("dns.address", c.DNS.Address), checkAddress("admin.address", c.Admin.Address), checkLimits(c.Limits), c.AccessLog.check(), c.Tracing.check(),
 	); err != nil {
 		return err
 	}
@@ -64,7 +65,7 @@ func (c *localCommand) Run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	m, err := local.New(local.Config{
-		Access: access, Manifests: c.Manifests, Addresses: addresses, Domain: c.Domain, PortOffset: c.PortOffset,
+		Access: access, Manifests: c.Manifests, Addresses: addresses, Domain: c.Domain, Aliases: c.Aliases, PortOffset: c.PortOffset,
 		DNSAddress: c.DNS.Address, Version: version, AdminAddress: c.Admin.Address, Limits: c.Limits, AccessLog: c.AccessLog.to(out), Tracing: c.Tracing.to(log), Out: out, Log: log,
 	})
 	if err != nil {

@@ -36,6 +36,8 @@ type Config struct {
 	Addresses netip.Prefix
 	// Domain is where the mesh names end (default "mesh").
 	Domain string
+	// Aliases are further domains for the same names.
+	Aliases []string
 	// PortOffset is added to every Service port to make the listening one.
 	PortOffset uint16
 	// Access is who may call whom where no namespace says otherwise.
@@ -90,7 +92,7 @@ func New(config Config) (*Mesh, error) {
 	}
 	m := &Mesh{config: config, ready: make(chan struct{})}
 	m.allocator = newAllocator(usable(config.Addresses, config.Log), config.PortOffset, canListen)
-	server, err := dns.Listen(dns.Config{Address: config.DNSAddress, Domains: []string{config.Domain}})
+	server, err := dns.Listen(dns.Config{Address: config.DNSAddress, Domains: append([]string{config.Domain}, config.Aliases...)})
 	if err != nil {
 		return nil, err
 	}
