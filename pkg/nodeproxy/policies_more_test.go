@@ -11,8 +11,8 @@ import (
 	"github.com/weft-mesh/weft/pkg/nodeproxy"
 )
 
-// ask makes a request with header fields, as pairs of name and value.
-func ask(t *testing.T, c *http.Client, at string, pairs ...string) *http.Response {
+// askWith makes a request with header fields, as pairs of name and value.
+func askWith(t *testing.T, c *http.Client, at string, pairs ...string) *http.Response {
 	t.Helper()
 	r, err := http.NewRequest(http.MethodGet, "http://"+at, http.NoBody)
 	if err != nil {
@@ -49,7 +49,7 @@ func TestHeadersAreEdited(t *testing.T) {
 			"request-headers-set", "x-team: shop\nx-zone: a", "request-headers-add", "x-via: weft", "request-headers-remove", "X-Debug, x-trace",
 			"response-headers-set", "cache-control: no-store", "response-headers-add", "x-mesh: weft", "response-headers-remove", "server")
 		w.publish()
-		res := ask(t, client(t, http2), at, "X-Team", "mine", "X-Via", "me", "X-Debug", "1", "X-Other", "stays")
+		res := askWith(t, client(t, http2), at, "X-Team", "mine", "X-Via", "me", "X-Debug", "1", "X-Other", "stays")
 		got := <-seen
 		for name, want := range map[string]string{"X-Team": "[shop]", "X-Zone": "[a]", "X-Via": "[me weft]", "X-Debug": "[]", "X-Other": "[stays]"} {
 			if have := fmt.Sprint(got.Values(name)); have != want {
@@ -75,7 +75,7 @@ func TestSizesAreBounded(t *testing.T) {
 		w.annotate("orders", "max-body", "1000", "max-headers", "2000")
 		w.publish()
 		c := client(t, http2)
-		if res := ask(t, c, at, "X-Large", strings.Repeat("x", 2000)); res.StatusCode != 431 || res.Header.Get("Weft-Reason") != "too-large" {
+		if res := askWith(t, c, at, "X-Large", strings.Repeat("x", 2000)); res.StatusCode != 431 || res.Header.Get("Weft-Reason") != "too-large" {
 			t.Errorf("large headers got %d %v", res.StatusCode, res.Header)
 		}
 		if met.Load() != 0 {
@@ -109,7 +109,7 @@ func TestStickyCookies(t *testing.T) {
 		w.annotate("orders", "sticky-cookie", "pin")
 		w.publish()
 		c := client(t, http2)
-		first := ask(t, c, at)
+		first := askWith(t, c, at)
 		if len(first.Cookies()) != 1 || first.Cookies()[0].Name != "pin" {
 			t.Fatalf("the first answer sets %v", first.Cookies())
 		}
@@ -118,7 +118,7 @@ func TestStickyCookies(t *testing.T) {
 			if i == 10 {
 				w.publish()
 			}
-			again := ask(t, c, at, "Cookie", "other=1; "+pin)
+			again := askWith(t, c, at, "Cookie", "other=1; "+pin)
 			if got := again.Header.Get("Server-Name"); got != name || len(again.Cookies()) != 0 {
 				t.Fatalf("the client came to %s, %v; want %s", got, again.Cookies(), name)
 			}
@@ -135,13 +135,13 @@ func TestHeadersSteer(t *testing.T) {
 		c := client(t, http2)
 		met := map[string]bool{}
 		for user := range 20 {
-			name := ask(t, c, at, "X-User", fmt.Sprint(user)).Header.Get("Server-Name")
+			name := askWith(t, c, at, "X-User", fmt.Sprint(user)).Header.Get("Server-Name")
 			for range 3 {
-				if again := ask(t, c, at, "X-User", fmt.Sprint(user)).Header.Get("Server-Name"); again != name {
+				if again := askWith(t, c, at, "X-User", fmt.Sprint(user)).Header.Get("Server-Name"); again != name {
 					t.Fatalf("user %d came to %s and to %s", user, name, again)
 				}
 			}
-			if res := ask(t, c, at, "X-User", fmt.Sprint(user)); res.StatusCode != 429 {
+			if res := askWith(t, c, at, "X-User", fmt.Sprint(user)); res.StatusCode != 429 {
 				t.Errorf("user %d got %d for the fifth call; want 429", user, res.StatusCode)
 			}
 			met[name] = true
@@ -160,14 +160,14 @@ func TestFailover(t *testing.T) {
 		w.annotate("orders", "failover", "backup", "outlier-consecutive-5xx", "1", "outlier-max-ejected", "100")
 		w.publish()
 		c := client(t, http2)
-		if got := ask(t, c, at).Header.Get("Server-Name"); got != "own" {
+		if got := askWith(t, c, at).Header.Get("Server-Name"); got != "own" {
 			t.Errorf("came to %q while its own endpoint is there", got)
 		}
 		var bad atomic.Int64
 		for what, endpoints := range map[string][]string{"no endpoint": nil, "a closed port": {closedPort(t)}, "one that is ejected": {says(t, 500, &bad)}} {
 			w.endpoints(0, "orders", endpoints...)
 			w.publish()
-			eventually(t, what+": the backup serves", func() bool { return ask(t, c, at).Header.Get("Server-Name") == "backup" })
+			eventually(t, what+": the backup serves", func() bool { return askWith(t, c, at).Header.Get("Server-Name") == "backup" })
 		}
 	})
 }
@@ -218,7 +218,7 @@ func TestFaultsOfSome(t *testing.T) {
 		w.annotate("orders", "fault-abort", "500", "fault-header", "X-Chaos")
 		w.publish()
 		c := client(t, http2)
-		if plain, chaos := ask(t, c, at).StatusCode, ask(t, c, at, "x-chaos", "1").StatusCode; plain != 200 || chaos != 500 {
+		if plain, chaos := askWith(t, c, at).StatusCode, askWith(t, c, at, "x-chaos", "1").StatusCode; plain != 200 || chaos != 500 {
 			t.Errorf("got %d without and %d with the header; want 200 and 500", plain, chaos)
 		}
 	})
