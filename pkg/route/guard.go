@@ -145,10 +145,7 @@ func (t *Table) Guard(p *Port, endpoint netip.AddrPort) *Guard {
 		}
 	}
 	w := t.workloads[endpoint.Addr().Unmap()]
-	if w == nil {
-		return &Guard{Mode: mesh.AccessEnforce} // it is no pod any more
-	}
-	key := keyOf(w, w.Access)
+	key := keyOf(w, p.Access)
 	key.service, key.port, key.transport = p.Number, endpoint.Port(), p.Transport
 	if key.mode == mesh.AccessOff {
 		return nil

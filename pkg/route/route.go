@@ -55,6 +55,8 @@ type Port struct {
 	Plain bool
 	// Guarded is true where a call of someone unknown is refused.
 	Guarded bool
+	// Access holds for endpoints that are no pod, also after they have left.
+	Access mesh.AccessMode
 }
 
 // Rule shares calls out to clusters by weight. Weights are reduced by their
@@ -191,7 +193,7 @@ func (c *compilation) other(s *mesh.Service, p *mesh.Port, b *mesh.Backend) *Clu
 func (c *compilation) port(s *mesh.Service, p *mesh.Port) *Port {
 	out := &Port{
 		Service: s.Name, Number: p.Number, Transport: p.Transport,
-		Protocol: p.Protocol, Listen: p.Listen, Affinity: p.Affinity, Policy: p.Policy,
+		Protocol: p.Protocol, Listen: p.Listen, Affinity: p.Affinity, Policy: p.Policy, Access: s.Access,
 	}
 	key := s.Name.String() + ":" + strconv.Itoa(int(p.Number)) + "/" + p.Transport.String()
 	for _, r := range p.Routes {

@@ -25,7 +25,8 @@ func (s *Snapshot) Holds(at Key, client netip.Addr, e *Endpoint, proof Proof) bo
 	}
 	r := s.routes[at]
 	if r == nil {
-		r = &Route{Port: &route.Port{Transport: at.Transport}}
+		// Whose it was is not known any more: none but a pod that says so is open.
+		r = &Route{Port: &route.Port{Transport: at.Transport, Access: mesh.AccessEnforce}}
 	}
 	g := s.table.Guard(r.Port, e.Address)
 	if g == nil || g.Mode != mesh.AccessEnforce {
