@@ -112,6 +112,7 @@ func (d *decoder) annotation(full, value string) {
 		d.problem("%s%s is %q; %v; this policy stays at its default", Prefix, full, value, err)
 		return
 	}
+	into.Said = append(into.Said, Prefix+full)
 	if !ofPort {
 		d.out.All = into
 		return

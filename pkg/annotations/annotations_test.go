@@ -95,7 +95,7 @@ func TestAPortThatIsNotThere(t *testing.T) {
 	in, name := mesh.NewInputs(), mesh.Name{Namespace: "shop", Name: "orders"}
 	ref := mesh.Ref{Kind: "Service", Namespace: "shop", Name: "orders"}
 	in.Services[name] = mesh.ServiceInput{Ref: ref, Policies: annotations.Policies(ref, map[string]string{"weft.mesh/timeout.admin": "1s"}), Ports: []mesh.ServicePort{{Name: "web", Number: 80}}}
-	if problems := mesh.Build(in).Problems; len(problems) != 1 || !strings.Contains(problems[0].Message, ".admin") {
+	if problems := mesh.Build(in).Problems; len(problems) != 1 || !strings.Contains(problems[0].Message, "weft.mesh/timeout.admin") {
 		t.Errorf("problems: %v", problems)
 	}
 }
@@ -131,7 +131,7 @@ func TestTraefikMesh(t *testing.T) {
 	ref := mesh.Ref{Kind: "Service"}
 	for _, wrong := range []map[string]string{
 		{"mesh.traefik.io/scheme": "https"}, {"mesh.traefik.io/traffic-type": "sctp"}, {"mesh.traefik.io/ratelimit-average": "1"},
-		{"mesh.traefik.io/retry-attempts": "x"},
+		{"mesh.traefik.io/retry-attempts": "x"}, {"mesh.traefik.io/retry-atempts": "3"},
 	} {
 		if p := annotations.Policies(ref, wrong).Problems; len(p) != 1 {
 			t.Errorf("%v has the problems %v; want one", wrong, p)

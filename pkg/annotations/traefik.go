@@ -1,6 +1,9 @@
 package annotations
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // foreignPrefixes are those of Traefik Mesh, the newer last: it wins.
 func foreignPrefixes() []string { return []string{"maesh.containo.us/", "mesh.traefik.io/"} }
@@ -68,6 +71,12 @@ func (d *decoder) refuseForeign(all map[string]string) {
 		}
 		if err := oneOf(value, words...); err != nil {
 			d.problem("%s of Traefik Mesh is %q; %v; it takes no effect", name, value, err)
+		}
+	}
+	known := []string{"traffic-type", "scheme", "retry-attempts", "circuit-breaker-expression", "ratelimit-average", "ratelimit-burst"}
+	for name := range said {
+		if !slices.Contains(known, name) {
+			d.problem("%s is not an annotation of Traefik Mesh; it takes no effect", name)
 		}
 	}
 	_, average := said["ratelimit-average"]

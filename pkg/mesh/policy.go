@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -92,7 +93,8 @@ func DefaultPolicy() Policy {
 // PolicyInput is a Policy of which some fields were said.
 type PolicyInput struct {
 	Policy Policy
-	Set    []int // the indices of the fields that were said
+	Set    []int    // the indices of the fields that were said
+	Said   []string // the annotations that said them
 }
 
 // Policies are what the annotations of one object say.
@@ -149,7 +151,7 @@ func (b *builder) judgePolicies(s *ServiceInput) {
 	b.problems = append(b.problems, s.Policies.Problems...)
 	for key := range s.Policies.Ports {
 		if !slices.ContainsFunc(s.Ports, func(p ServicePort) bool { return key == p.Name || key == strconv.Itoa(int(p.Number)) }) {
-			b.problem(s.Ref, BadAnnotation, "an annotation ends in .%s, but there is no port of that name or number; it takes no effect", key)
+			b.problem(s.Ref, BadAnnotation, "%s: there is no port of the name or number %s; it takes no effect", strings.Join(s.Policies.Ports[key].Said, ", "), key)
 		}
 	}
 }

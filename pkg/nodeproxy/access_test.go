@@ -253,6 +253,10 @@ func TestRevokedAccessEndsWhatIsLive(t *testing.T) {
 
 // A request that waits to be tried again is at no endpoint when access is revoked.
 func TestRevokedAccessEndsWhatWaitsForARetry(t *testing.T) {
+	each(t, policyVersions, revokedWhileItWaits)
+}
+
+func revokedWhileItWaits(t *testing.T, http2 bool) {
 	w := newGuarded(t, mesh.AccessEnforce)
 	w.allow("HTTPRouteGroup")
 	var met atomic.Int64
@@ -262,7 +266,7 @@ func TestRevokedAccessEndsWhatWaitsForARetry(t *testing.T) {
 	w.publish()
 	answer := make(chan string, 1)
 	go func() {
-		res, err := clientFrom(t, webPod, true).Get("http://" + at)
+		res, err := clientFrom(t, webPod, http2).Get("http://" + at)
 		if err != nil {
 			answer <- err.Error()
 			return

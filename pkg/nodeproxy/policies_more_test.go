@@ -182,33 +182,39 @@ func TestMirror(t *testing.T) {
 				return backend(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 1<<20)) })
 			},
 		} {
-			w := newWorld(t, nodeproxy.Config{})
-			bodies, copies := make(chan string, 100), make(chan string, 100)
-			at := w.service("orders", "http", backend(t, func(w http.ResponseWriter, r *http.Request) {
-				content, _ := io.ReadAll(r.Body)
-				bodies <- r.Method + string(content)
-			}))
-			then := shadow(t)
-			w.service("shadow", "http", backend(t, func(w http.ResponseWriter, r *http.Request) {
-				content, _ := io.ReadAll(r.Body)
-				copies <- r.Method + string(content)
-			}), then)
-			w.annotate("orders", "mirror", "shadow")
-			w.publish()
-			c := client(t, http2)
-			for i := range 20 {
-				res, err := c.Post("http://"+at, "text/plain", strings.NewReader(fmt.Sprint(i)))
-				if err != nil || res.StatusCode != 200 {
-					t.Fatalf("the copies' Service %s: the call got %v, %v", what, res, err)
-				}
-				_ = res.Body.Close()
-				<-bodies
-			}
-			if got := <-copies; !strings.HasPrefix(got, "POST") || got == "POST" {
-				t.Errorf("the copies' Service %s: it got %q", what, got)
-			}
+			t.Run(what, func(t *testing.T) { mirrors(t, http2, shadow) })
 		}
 	})
+}
+
+// mirrors makes calls of which copies go to two endpoints: a good one and
+// another.
+func mirrors(t *testing.T, http2 bool, shadow func(*testing.T) string) {
+	w := newWorld(t, nodeproxy.Config{})
+	bodies, copies := make(chan string, 100), make(chan string, 100)
+	at := w.service("orders", "http", backend(t, func(w http.ResponseWriter, r *http.Request) {
+		content, _ := io.ReadAll(r.Body)
+		bodies <- r.Method + string(content)
+	}))
+	then := shadow(t)
+	w.service("shadow", "http", backend(t, func(w http.ResponseWriter, r *http.Request) {
+		content, _ := io.ReadAll(r.Body)
+		copies <- r.Method + string(content)
+	}), then)
+	w.annotate("orders", "mirror", "shadow")
+	w.publish()
+	c := client(t, http2)
+	for i := range 20 {
+		res, err := c.Post("http://"+at, "text/plain", strings.NewReader(fmt.Sprint(i)))
+		if err != nil || res.StatusCode != 200 {
+			t.Fatalf("the call got %v, %v", res, err)
+		}
+		_ = res.Body.Close()
+		<-bodies
+	}
+	if got := <-copies; !strings.HasPrefix(got, "POST") || got == "POST" {
+		t.Errorf("the copies' Service got %q", got)
+	}
 }
 
 func TestFaultsOfSome(t *testing.T) {

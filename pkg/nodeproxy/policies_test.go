@@ -76,15 +76,17 @@ func TestTimeouts(t *testing.T) {
 		for _, test := range []struct{ annotation, reason string }{
 			{"timeout", "timeout"}, {"per-try-timeout", "upstream-timeout"},
 		} {
-			w := newWorld(t, nodeproxy.Config{})
-			at := w.service("orders", "http", stalled(t))
-			w.annotate("orders", test.annotation, "50ms")
-			w.publish()
-			began := time.Now()
-			w.refused(client(t, http2), at, 504, test.reason)
-			if took := time.Since(began); took < 50*time.Millisecond || took > 2*time.Second {
-				t.Errorf("%s: the answer came after %v", test.annotation, took)
-			}
+			t.Run(test.annotation, func(t *testing.T) {
+				w := newWorld(t, nodeproxy.Config{})
+				at := w.service("orders", "http", stalled(t))
+				w.annotate("orders", test.annotation, "50ms")
+				w.publish()
+				began := time.Now()
+				w.refused(client(t, http2), at, 504, test.reason)
+				if took := time.Since(began); took < 50*time.Millisecond || took > 2*time.Second {
+					t.Errorf("the answer came after %v", took)
+				}
+			})
 		}
 	})
 }

@@ -57,18 +57,33 @@ func (e *Edits) Lines() (b []byte) {
 	return b
 }
 
-// Drops tells whether a field of the message is left out. The name is compared
-// without regard to case.
+// Drops tells whether a field of the message is left out. Case does not matter,
+// and an underscore is a dash: many servers read both as one.
 func (e *Edits) Drops(name []byte) bool {
 	if e == nil {
 		return false
 	}
 	for _, d := range e.drop {
-		if len(d) == len(name) && strings.EqualFold(d, string(name)) {
+		if len(d) == len(name) && alike(name, d) {
 			return true
 		}
 	}
 	return false
+}
+
+func alike(name []byte, lower string) bool {
+	for i, c := range name {
+		switch {
+		case 'A' <= c && c <= 'Z':
+			c |= 0x20
+		case c == '_':
+			c = '-'
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // judge tells what is wrong with a field that is to be edited: what frames or

@@ -68,7 +68,7 @@ type exchange struct {
 	policy   upstream.Call
 	edits    *policy.Edits     // of the answer
 	refusal  refusal           // why it is refused before it is sent; no reason: it is not
-	copy     *upstream.Cluster // that gets a copy; nil for none
+	copy     upstream.Decision // where a copy goes; no cluster: nowhere
 	overAt   time.Duration     // when it must have ended, 0 for never
 	tryUntil time.Duration     // until when the answer to this try must begin, 0 for ever
 	resumeAt time.Duration     // when what is held back goes on
@@ -133,7 +133,7 @@ func (x *exchange) next() {
 		x.policy.End(time.Time{}, 0)
 		x.policy = upstream.Call{}
 	}
-	x.edits, x.refusal, x.copy, x.overAt, x.tryUntil, x.resumeAt = nil, refusal{}, nil, 0, 0, 0
+	x.edits, x.refusal, x.copy, x.overAt, x.tryUntil, x.resumeAt = nil, refusal{}, upstream.Decision{}, 0, 0, 0
 	x.again()
 }
 

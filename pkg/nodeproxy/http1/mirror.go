@@ -5,9 +5,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
+	"github.com/weft-mesh/weft/pkg/route"
 )
 
 const (
@@ -20,7 +22,7 @@ const (
 // sendCopy sends a copy of a request that is held whole to where a policy wants
 // one, unless too many are under way. A goroutine of its own sees to it.
 func (c *conn) sendCopy(x *exchange) {
-	if x.copy == nil || x.streamed {
+	if x.copy.Cluster == nil || x.streamed {
 		return
 	}
 	e := c.engine
@@ -28,17 +30,30 @@ func (c *conn) sendCopy(x *exchange) {
 		e.copies.Add(-1)
 		return
 	}
-	try := x.copy.Try(c.client)
-	message, head := append([]byte(nil), x.out...), x.request.Head()
+	d := &delivery{
+		engine: e, at: c.at, client: c.client, by: x.copy.By, try: x.copy.Cluster.Try(c.client),
+		message: append([]byte(nil), x.out...), head: x.request.Head(),
+	}
 	e.running.Go(func() {
 		defer e.copies.Add(-1)
-		e.deliver(&try, message, head)
+		d.run()
 	})
 }
 
-// deliver sends a copy over a connection of its own and reads the answer.
-func (e *Engine) deliver(try *upstream.Try, message []byte, head bool) {
-	endpoint := try.Next()
+// delivery is a copy on its way.
+type delivery struct {
+	engine  *Engine
+	at      upstream.Key
+	client  netip.Addr
+	by      *route.Matcher // what allows it
+	try     upstream.Try
+	message []byte
+	head    bool // it is HEAD
+}
+
+// run sends the copy over a connection of its own and reads the answer.
+func (d *delivery) run() {
+	e, endpoint := d.engine, d.try.Next()
 	if endpoint == nil {
 		return
 	}
@@ -53,27 +68,37 @@ func (e *Engine) deliver(try *upstream.Try, message []byte, head bool) {
 	_ = conn.SetDeadline(time.Now().Add(copyTimeout))
 	done := make(chan struct{})
 	defer close(done)
-	e.running.Go(func() { cutAtEnd(e.life.Done(), done, conn) })
-	if _, err := conn.Write(message); err != nil {
+	e.running.Go(func() { d.cut(done, conn, endpoint) })
+	if _, err := conn.Write(d.message); err != nil {
 		return
 	}
 	asked := &http.Request{Method: http.MethodGet}
-	if head {
+	if d.head {
 		asked.Method = http.MethodHead
 	}
 	answer, err := http.ReadResponse(bufio.NewReader(conn), asked)
 	if err != nil {
 		return
 	}
-	try.Answered()
+	d.try.Answered()
 	_, _ = io.Copy(io.Discard, answer.Body)
 }
 
-// cutAtEnd stops a copy when the engine ends.
-func cutAtEnd(life, done <-chan struct{}, conn *net.TCPConn) {
-	select {
-	case <-life:
+// cut stops a copy when the engine ends, or when access is revoked.
+func (d *delivery) cut(done <-chan struct{}, conn *net.TCPConn, endpoint *upstream.Endpoint) {
+	look := time.NewTicker(copyTimeout / 20)
+	defer look.Stop()
+	for {
+		select {
+		case <-d.engine.life.Done():
+		case <-done:
+			return
+		case <-look.C:
+			if d.engine.config.Current().Holds(d.at, d.client, endpoint, upstream.Proof{Request: true, By: d.by}) {
+				continue
+			}
+		}
 		_ = conn.SetDeadline(time.Unix(1, 0))
-	case <-done:
+		return
 	}
 }

@@ -49,6 +49,7 @@ type call struct {
 
 	policy     upstream.Call
 	copied     *copied   // nil for none
+	from       *client   // of a copy: who made the request; else nil
 	dispatched time.Time // when its last try began
 	tryUntil   time.Time // until when the answer to it must begin; zero for never
 	resumeAt   time.Time // when what is held back goes on; zero for nothing

@@ -17,9 +17,9 @@ const (
 
 // copied is a request that a policy wants to be sent to another Service as well.
 type copied struct {
-	cluster *upstream.Cluster
-	head    []byte
-	body    []byte
+	decision upstream.Decision
+	head     []byte
+	body     []byte
 }
 
 // copyTo begins a copy, where one is wanted. The caller holds mu.
@@ -27,8 +27,8 @@ func (c *conn) copyTo(x *call, m *message) {
 	if !x.policy.Active() {
 		return
 	}
-	if to := c.client.caller.Mirror(x.snapshot, x.route, m); to != nil {
-		x.copied = &copied{cluster: to, head: append([]byte(nil), m.block...)}
+	if to := c.client.caller.Mirror(x.snapshot, x.route, m); to.Cluster != nil {
+		x.copied = &copied{decision: to, head: append([]byte(nil), m.block...)}
 	}
 }
 
@@ -93,7 +93,9 @@ func (c *conn) sendCopy(w *work, x *call) {
 	y.started, y.headMethod, y.grpc, y.grpcStatus = w.now, x.headMethod, x.grpc, -1
 	y.head, y.body = append(y.head, from.head...), append(y.body, from.body...)
 	y.keep, y.waiting = true, true
-	y.cluster, y.try = from.cluster, from.cluster.Try(c.client.address)
+	// Access is looked at again as for the request itself.
+	y.from, y.by, y.snapshot = c.client, from.decision.By, x.snapshot
+	y.cluster, y.try = from.decision.Cluster, from.decision.Cluster.Try(c.client.address)
 	y.endpoint = y.try.Next()
 	m.dispatch(w, h)
 }

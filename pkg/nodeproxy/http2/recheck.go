@@ -4,7 +4,11 @@ import "github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 
 // holds tells whether a request at an endpoint is still allowed.
 func (c *conn) holds(s *upstream.Snapshot, x *call) bool {
-	return s.Holds(c.client.at, c.client.address, x.endpoint, upstream.Proof{Request: true, By: x.by})
+	from := c.client
+	if x.from != nil {
+		from = x.from
+	}
+	return s.Holds(from.at, from.address, x.endpoint, upstream.Proof{Request: true, By: x.by})
 }
 
 // Recheck ends the streams that are not allowed any more: with a refusal where

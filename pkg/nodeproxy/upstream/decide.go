@@ -78,17 +78,17 @@ func unserved() Decision {
 	return Decision{Reason: NoBackend, What: "its route has no backend that takes traffic"}
 }
 
-// Mirror says which cluster gets a copy of a request that was allowed, nil for
-// none: one that its caller may call, too.
-func (c *Caller) Mirror(s *Snapshot, r *Route, request route.Request) *Cluster {
+// Mirror says which cluster gets a copy of a request that was allowed: none, or
+// one that its caller may call, too.
+func (c *Caller) Mirror(s *Snapshot, r *Route, request route.Request) Decision {
 	if r.mirror == nil || rand.IntN(100) >= r.Policies.Spec.MirrorPercent {
-		return nil
+		return Decision{}
 	}
 	path, ok := c.read(r, request)
 	if !ok {
-		return nil
+		return ambiguous()
 	}
-	return c.at(s, r.mirror, request, path).Cluster
+	return c.at(s, r.mirror, request, path)
 }
 
 // serves tells whether a cluster has an endpoint that does not rest.
