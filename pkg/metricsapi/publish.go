@@ -55,7 +55,7 @@ func Authority(ctx context.Context, client kubernetes.Interface, namespace strin
 	}
 	authority, err := pki.Parse(found.Data[CertificateKey], found.Data[privateKey])
 	if err != nil {
-		return nil, fmt.Errorf("Secret %s/%s: %w; without it a new one is made at the next start", namespace, Name, err)
+		return nil, fmt.Errorf("the authority in Secret %s/%s: %w; without it a new one is made at the next start", namespace, Name, err)
 	}
 	return authority, nil
 }
