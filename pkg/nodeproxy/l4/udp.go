@@ -59,7 +59,9 @@ func (u *UDP) Serve() {
 	if u.Most == 0 {
 		u.Most = 10_000
 	}
+	u.mu.Lock() // Recheck may come already
 	u.sessions = map[netip.AddrPort]*session{}
+	u.mu.Unlock()
 	buffer := make([]byte, largestDatagram)
 	for {
 		n, client, err := u.Conn.ReadFromUDPAddrPort(buffer)
