@@ -49,8 +49,11 @@ func TestColourIsForTerminals(t *testing.T) {
 	tmux(t, socket, "new-session", "-d", "-s", "weft", "-x", "200", "-y", "50",
 		fmt.Sprintf("export WEFT_ADMIN=%s PATH=%s:$PATH; weft describe orders.shop --watch", p.admin, filepath.Dir(weft)))
 	defer tmux(t, socket, "kill-server")
+	await(t, "the first picture", func() bool {
+		return strings.HasPrefix(tmux(t, socket, "capture-pane", "-p", "-t", "weft"), "orders.shop.mesh is Service")
+	})
+	p.write("more.yaml", "{apiVersion: v1, kind: Service, metadata: {name: more, namespace: shop}, spec: {ports: [{port: 80}]}}")
 	await(t, "the picture of a changed mesh", func() bool {
-		p.write("more.yaml", "{apiVersion: v1, kind: Service, metadata: {name: more, namespace: shop}, spec: {ports: [{port: 80}]}}")
 		shown := tmux(t, socket, "capture-pane", "-p", "-t", "weft")
 		return strings.HasPrefix(shown, "orders.shop.mesh is Service") && strings.Contains(shown, "8080") &&
 			strings.Count(shown, "orders.shop.mesh is") == 1 && strings.Contains(shown, "  2  ")

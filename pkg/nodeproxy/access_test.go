@@ -12,6 +12,7 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -71,6 +72,12 @@ func dialer(pod, network string) *net.Dialer {
 func dialFrom(t *testing.T, pod, network, at string) net.Conn {
 	t.Helper()
 	c, err := dialer(pod, network).Dial(network, at)
+	if errors.Is(err, syscall.ECONNRESET) {
+		// Refused so soon that connecting had not ended: a connection that is over.
+		refused, _ := net.Pipe()
+		_ = refused.Close()
+		return refused
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
