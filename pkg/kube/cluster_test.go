@@ -61,6 +61,27 @@ func smiResource(t *testing.T, group, kind string) schema.GroupVersionResource {
 	return k.Resource(k.Versions[0])
 }
 
+// watched waits until a kind was listed and is watched: a clientset of objects
+// in memory tells nobody of what comes between the two.
+func watched(t *testing.T, client interface{ Actions() []clienttesting.Action }, resource string) {
+	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for listed := false; ; listed = false {
+		for _, a := range client.Actions() {
+			listed = listed || a.Matches("list", resource)
+			if listed && a.Matches("watch", resource) {
+				return
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-t.Context().Done():
+			t.Fatalf("%s are not watched", resource)
+		}
+	}
+}
+
 func TestClusterFollowsItsKinds(t *testing.T) {
 	c, client, dynamic := pair(kubeService("orders"))
 	for _, s := range c.Status() {
@@ -70,6 +91,8 @@ func TestClusterFollowsItsKinds(t *testing.T) {
 	}
 	w := follow(t, c)
 	w.until("the Service that was there", has("orders"))
+	watched(t, client, "services")
+	watched(t, dynamic, "trafficsplits")
 	ctx := context.Background()
 	if _, err := client.CoreV1().Services("shop").Create(ctx, kubeService("carts"), metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)

@@ -73,10 +73,7 @@ func dialFrom(t *testing.T, pod, network, at string) net.Conn {
 	t.Helper()
 	c, err := dialer(pod, network).Dial(network, at)
 	if errors.Is(err, syscall.ECONNRESET) {
-		// Refused so soon that connecting had not ended: a connection that is over.
-		refused, _ := net.Pipe()
-		_ = refused.Close()
-		return refused
+		c, err = wasReset(t) // refused so soon that connecting had not ended
 	}
 	if err != nil {
 		t.Fatal(err)

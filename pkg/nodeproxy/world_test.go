@@ -2,11 +2,13 @@ package nodeproxy_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
+	"syscall"
 	"testing"
 	"time"
 
@@ -229,16 +231,40 @@ func get(t *testing.T, c *http.Client, url string) (*http.Response, string) {
 	return res, string(content)
 }
 
-// dial opens a TCP connection that ends with the test.
+// dial opens a TCP connection that ends with the test. One that is refused by a
+// reset may hear of it while it still connects; it is then one that was reset.
 func dial(t *testing.T, address string) *net.TCPConn {
 	t.Helper()
 	c, err := net.Dial("tcp", address)
+	if errors.Is(err, syscall.ECONNRESET) {
+		c, err = wasReset(t)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
 	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
 	return c.(*net.TCPConn)
+}
+
+// wasReset returns a connection that its peer has reset.
+func wasReset(t *testing.T) (net.Conn, error) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	peer, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = peer.(*net.TCPConn).SetLinger(0)
+	return c, peer.Close()
 }
 
 // tcpBackend serves connections one by one, each on a goroutine, and returns where.
