@@ -24,7 +24,7 @@ func newRoutes() runner {
 	return &routesCommand{Window: Window{Time: time.Minute}, Asking: defaultAsking()}
 }
 
-// route is one way that calls of a port may go.
+// routedTo is one way that calls of a port may go.
 type routedTo struct {
 	service mesh.Name
 	port    uint16

@@ -3,7 +3,6 @@ package nodeproxy_test
 import (
 	"context"
 	"io"
-	"net"
 	"testing"
 	"time"
 
@@ -20,11 +19,7 @@ import (
 // each message, with trailers and the status that the client asks for.
 func grpcEcho(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := grpc.NewServer(grpc.UnknownServiceHandler(func(_ any, s grpc.ServerStream) error {
+	return grpcServer(t, func(s grpc.ServerStream) error {
 		asked, _ := metadata.FromIncomingContext(s.Context())
 		s.SetTrailer(metadata.Pairs("seen-by", "server", "raw-bin", "\x00\xff"))
 		for {
@@ -42,17 +37,7 @@ func grpcEcho(t *testing.T) string {
 			return status.Error(codes.FailedPrecondition, "ünlucky %")
 		}
 		return nil
-	}))
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		_ = server.Serve(l)
-	}()
-	t.Cleanup(func() {
-		server.Stop()
-		<-served
 	})
-	return l.Addr().String()
 }
 
 func grpcStream(t *testing.T, at string, ctx context.Context) grpc.ClientStream {
