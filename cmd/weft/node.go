@@ -19,6 +19,7 @@ import (
 type nodeCommand struct {
 	Kubeconfig string `description:"The kubeconfig file; by default KUBECONFIG, ~/.kube/config or the pod's own service account."`
 	Namespace  string `description:"Weft's own namespace."`
+	Node       string `description:"The name of the node that the proxy is on; without it the endpoints of its zone are not preferred where hints say so."`
 	Admin      adminConfig
 	Metrics    struct {
 		Address string `description:"Where /livez, /readyz and /metrics are served to the cluster."`
@@ -65,7 +66,7 @@ func (c *nodeCommand) Run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	cluster := kube.NewCluster(kube.ClusterConfig{Client: api.typed, Dynamic: api.dynamic, Namespace: c.Namespace, Log: log})
+	cluster := kube.NewCluster(kube.ClusterConfig{Client: api.typed, Dynamic: api.dynamic, Namespace: c.Namespace, Node: c.Node, Log: log})
 	n, err := node.New(node.Config{
 		Source: cluster, Access: access, Stale: func() map[string]time.Duration { return staleness(cluster.Status()) },
 		Own:     mesh.OwnSettings{Cluster: true, Namespace: c.Namespace},

@@ -27,6 +27,9 @@ type ClusterConfig struct {
 	Dynamic dynamic.Interface
 	// Namespace is Weft's own (default "weft"), where the shadow Services are.
 	Namespace string
+	// Node is the name of the node that this process is on, so that its zone is
+	// found; empty where it does not matter.
+	Node string
 	// LookAgain is how long the source waits before it looks again for a kind
 	// that is not installed (default 5 s).
 	LookAgain time.Duration
@@ -108,8 +111,10 @@ func (c *Cluster) firstList() {
 // newFeed adds a kind of a group.
 func (c *Cluster) newFeed(group, kind string) *feed {
 	f := &feed{status: newStatus(kind, c.config.Log), lookAgain: c.config.LookAgain}
+	trimmer := newTrimmer(c.config.Namespace)
+	trimmer.node = c.config.Node
 	f.store = &store{
-		group: group, kind: kind, trimmer: newTrimmer(c.config.Namespace), ledger: newLedger(), status: f.status,
+		group: group, kind: kind, trimmer: trimmer, ledger: newLedger(), status: f.status,
 		emit: func(change mesh.Change) { c.emit(change) }, first: c.firstList,
 	}
 	c.feeds = append(c.feeds, f)

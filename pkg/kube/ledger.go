@@ -172,3 +172,19 @@ func (sets labelSets) of(labels map[string]string, names interner) map[string]st
 	sets[id] = set
 	return set
 }
+
+// zoneSets lets endpoints that hints mean for the same zones share one list that
+// nobody edits. It forgets all when it is full.
+type zoneSets map[string][]string
+
+func (sets zoneSets) of(zones []string) []string {
+	id := strings.Join(zones, ",")
+	if known, ok := sets[id]; ok {
+		return known
+	}
+	if len(sets) >= mostInterned {
+		clear(sets)
+	}
+	sets[id] = zones
+	return zones
+}

@@ -19,6 +19,8 @@ type (
 	targetPiece     mesh.TargetInput
 	bindingPiece    mesh.BindingInput
 	namespacePiece  mesh.NamespaceInput
+	// zonePiece is the zone of this process's node, as a slice says it.
+	zonePiece string
 	// endpointsPiece has one entry per subset of an Endpoints object.
 	endpointsPiece []mesh.SliceInput
 	// frontendPiece is a shadow Service, kept under the Service it stands for.
@@ -72,6 +74,9 @@ func (p namespacePiece) put(in *mesh.Inputs, name mesh.Name) {
 	in.Namespaces[name.Name] = mesh.NamespaceInput(p)
 }
 func (p namespacePiece) drop(in *mesh.Inputs, name mesh.Name) { delete(in.Namespaces, name.Name) }
+
+func (p zonePiece) put(in *mesh.Inputs, name mesh.Name)  { in.Zones[name] = string(p) }
+func (p zonePiece) drop(in *mesh.Inputs, name mesh.Name) { delete(in.Zones, name) }
 
 func (p endpointsPiece) put(in *mesh.Inputs, name mesh.Name) {
 	for i, subset := range p {

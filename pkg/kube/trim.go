@@ -18,12 +18,14 @@ import (
 // trimmer reads objects into pieces. It has one owner.
 type trimmer struct {
 	namespace string // Weft's own, where Services are shadow Services; empty for none
+	node      string // that this process is on; empty where it is not known
 	names     interner
 	labels    labelSets
+	zones     zoneSets
 }
 
 func newTrimmer(namespace string) *trimmer {
-	return &trimmer{namespace: namespace, names: interner{}, labels: labelSets{}}
+	return &trimmer{namespace: namespace, names: interner{}, labels: labelSets{}, zones: zoneSets{}}
 }
 
 // read reads an object of any kind that Weft knows; nothing is kept of others.

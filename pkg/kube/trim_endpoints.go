@@ -14,10 +14,14 @@ import (
 )
 
 // slice reads an EndpointSlice. One of no Service, of names (FQDN) instead of
-// addresses, or written by Weft itself, is nothing.
+// addresses, or written by Weft itself, is nothing. Those of Weft's own Services
+// say only in which zone this process's node is.
 func (t *trimmer) slice(s *discoveryv1.EndpointSlice) (piece, error) {
+	if t.namespace != "" && s.Namespace == t.namespace {
+		return t.ownSlice(s), nil
+	}
 	service := s.Labels[discoveryv1.LabelServiceName]
-	own := s.Namespace == t.namespace || s.Labels[discoveryv1.LabelManagedBy] == mesh.ManagedBy
+	own := s.Labels[discoveryv1.LabelManagedBy] == mesh.ManagedBy
 	if service == "" || s.AddressType == discoveryv1.AddressTypeFQDN || own {
 		return nil, nil
 	}
@@ -47,6 +51,20 @@ func (t *trimmer) slice(s *discoveryv1.EndpointSlice) (piece, error) {
 	return slicePiece(input), nil
 }
 
+// ownSlice reads a slice of node proxies: in which zone the one is that is on
+// this process's node. The API server's own controller writes there what the
+// Node says, so nobody needs the right to read Nodes.
+func (t *trimmer) ownSlice(s *discoveryv1.EndpointSlice) piece {
+	for i := range s.Endpoints {
+		e := &s.Endpoints[i]
+		zone := valueOr(e.Zone, "")
+		if t.node != "" && valueOr(e.NodeName, "") == t.node && zone != "" {
+			return zonePiece(t.names.of(zone))
+		}
+	}
+	return nil
+}
+
 // sliceEndpoint reads an endpoint. Its addresses are interchangeable by the
 // API's contract, and the first is used, as kube-proxy does. The defaults of
 // the conditions are the API's: ready if unknown, serving as ready.
@@ -65,8 +83,21 @@ func (t *trimmer) sliceEndpoint(e *discoveryv1.Endpoint) (mesh.SliceEndpoint, er
 		Terminating: valueOr(e.Conditions.Terminating, false),
 		Node:        t.names.of(valueOr(e.NodeName, "")),
 		Zone:        t.names.of(valueOr(e.Zone, "")),
+		ForZones:    t.forZones(e.Hints),
 		Pod:         podOf(e.TargetRef),
 	}, nil
+}
+
+// forZones reads the zones that hints mean an endpoint for; nil for none.
+func (t *trimmer) forZones(hints *discoveryv1.EndpointHints) []string {
+	if hints == nil || len(hints.ForZones) == 0 {
+		return nil
+	}
+	zones := make([]string, len(hints.ForZones))
+	for i, zone := range hints.ForZones {
+		zones[i] = t.names.of(zone.Name)
+	}
+	return t.zones.of(zones)
 }
 
 // endpoints reads an Endpoints object, subset by subset: ports belong to their

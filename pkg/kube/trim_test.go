@@ -139,7 +139,7 @@ func TestEndpointSlice(t *testing.T) {
 		Service: name("orders"),
 		Ports:   []mesh.SlicePort{{Name: "http", Number: 8080}, {Number: 53, Transport: mesh.UDP}},
 		Endpoints: []mesh.SliceEndpoint{
-			{Address: addr("10.0.0.1"), Ready: true, Serving: true, Node: "n1", Zone: "z1", Pod: "orders-a"},
+			{Address: addr("10.0.0.1"), Ready: true, Serving: true, Node: "n1", Zone: "z1", ForZones: []string{"z1", "z2"}, Pod: "orders-a"},
 			{Address: addr("10.0.0.2"), Ready: true, Serving: true},
 			{Address: addr("10.0.0.3")},
 			{Address: addr("10.0.0.4"), Serving: true, Terminating: true},
@@ -155,6 +155,7 @@ endpoints:
 - addresses: [10.0.0.1, 10.9.9.9]
   nodeName: n1
   zone: z1
+  hints: {forZones: [{name: z1}, {name: z2}]}
   targetRef: {kind: Pod, name: orders-a, namespace: shop}
 - addresses: ["::ffff:10.0.0.2"]
   targetRef: {kind: Node, name: n1}
@@ -173,6 +174,26 @@ metadata: {name: nobodys, namespace: shop}
 addressType: IPv4
 endpoints: [{addresses: [10.0.0.9]}]
 `))
+}
+
+// The slices of the node proxies say in which zone a node is. Those of others,
+// which anybody may write, do not.
+func TestTheZoneOfTheNode(t *testing.T) {
+	slice := func(namespace, name, node, zone string) string {
+		return "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: " + name + ", namespace: " + namespace +
+			", labels: {kubernetes.io/service-name: x}}\naddressType: IPv4\nendpoints:\n- {addresses: [10.0.0.1], nodeName: other, zone: z9}\n" +
+			"- {addresses: [10.0.0.2], nodeName: " + node + ", zone: " + zone + ", conditions: {ready: false}}\n---\n"
+	}
+	trimmer := newTrimmer("weft")
+	trimmer.node = "n1"
+	in := inputsOf(t, parser{trimmer: trimmer}, slice("weft", "orders-1", "n1", "z1")+slice("weft", "carts-1", "n2", "z2")+slice("shop", "orders-1", "n1", "z3"))
+	want := map[mesh.Name]string{{Namespace: "weft", Name: "orders-1"}: "z1"}
+	if diff := cmp.Diff(want, in.Zones); diff != "" {
+		t.Error(diff)
+	}
+	if len(in.Slices) != 1 {
+		t.Errorf("%d slices are kept; want the one of shop", len(in.Slices))
+	}
 }
 
 func TestEndpoints(t *testing.T) {

@@ -18,6 +18,7 @@ func Build(in *Inputs) *Mesh {
 	b.indexGroups()
 	b.indexWorkloads()
 	b.indexSlices()
+	b.zone = b.ownZone()
 	b.indexForbidden()
 	services := make([]*Service, 0, len(in.Frontends))
 	for _, name := range sortedNames(in.Services) {
@@ -47,6 +48,7 @@ type builder struct {
 	byPod     map[Name]*Workload
 	workloads []*Workload
 	slices    map[Name][]*SliceInput
+	zone      string // of this process's node; empty where it is not known
 	forbidden forbidden
 	modes     modes
 	bindings  map[string][]*BindingInput

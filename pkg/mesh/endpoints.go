@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 )
@@ -26,7 +27,8 @@ func (b *builder) indexSlices() {
 // endpoints returns what serves one port of a Service, by address, as
 // kube-proxy sees it: the ready endpoints; when there are none, those that
 // terminate but still serve (KEP-1669). Those that must not be called are left
-// out; looped is true where nothing else is there than the mesh itself.
+// out; looped is true where nothing else is there than the mesh itself. Hints
+// count where each ready endpoint has them, as in kube-proxy (KEP-2433).
 func (b *builder) endpoints(service Name, port *ServicePort) (all []Endpoint, looped bool) {
 	count := 0
 	for _, slice := range b.slices[service] {
@@ -34,6 +36,7 @@ func (b *builder) endpoints(service Name, port *ServicePort) (all []Endpoint, lo
 	}
 	ready := make([]Endpoint, 0, count)
 	var serving []Endpoint
+	hinted := true
 	for _, slice := range b.slices[service] {
 		number, ok := slicePort(slice, port)
 		if !ok {
@@ -43,10 +46,14 @@ func (b *builder) endpoints(service Name, port *ServicePort) (all []Endpoint, lo
 			switch e := &slice.Endpoints[i]; {
 			case e.Ready:
 				ready = append(ready, b.endpoint(service, e, number))
+				hinted = hinted && len(e.ForZones) > 0
 			case e.Serving && e.Terminating:
 				serving = append(serving, b.endpoint(service, e, number))
 			}
 		}
+	}
+	for i := range ready {
+		ready[i].Near = ready[i].Near && hinted
 	}
 	if len(ready) == 0 {
 		ready = serving
@@ -66,8 +73,20 @@ func slicePort(slice *SliceInput, port *ServicePort) (uint16, bool) {
 	return 0, false
 }
 
+// ownZone is the zone of this process's node. While its node is moved to another
+// zone the slices may disagree for a moment; any of them does then.
+func (b *builder) ownZone() string {
+	if len(b.in.Zones) == 0 {
+		return ""
+	}
+	return slices.Min(slices.Collect(maps.Values(b.in.Zones)))
+}
+
 func (b *builder) endpoint(service Name, e *SliceEndpoint, port uint16) Endpoint {
-	out := Endpoint{Address: netip.AddrPortFrom(e.Address, port), Node: e.Node, Zone: e.Zone}
+	out := Endpoint{
+		Address: netip.AddrPortFrom(e.Address, port), Node: e.Node, Zone: e.Zone,
+		Near: e.Ready && b.zone != "" && slices.Contains(e.ForZones, b.zone),
+	}
 	if e.Pod != "" {
 		out.Workload = b.byPod[Name{Namespace: service.Namespace, Name: e.Pod}]
 	}

@@ -26,6 +26,9 @@ type Inputs struct {
 	Access AccessSettings
 	// Frontends say where each meshed Service is reached, by the Service's name.
 	Frontends map[Name]Frontend
+	// Zones say in which zone this process's node is, by the slices of Weft's
+	// own that say so; none where it is not known.
+	Zones map[Name]string
 	// Own is what is Weft itself.
 	Own OwnSettings
 	// Problems of objects that could not be read at all, by object.
@@ -47,6 +50,7 @@ func NewInputs() *Inputs {
 		Bindings:    map[Name]BindingInput{},
 		Namespaces:  map[string]NamespaceInput{},
 		Frontends:   map[Name]Frontend{},
+		Zones:       map[Name]string{},
 		Problems:    map[Ref]Problem{},
 	}
 }
@@ -109,7 +113,8 @@ type SliceEndpoint struct {
 	Serving     bool
 	Terminating bool
 	Node, Zone  string
-	Pod         string // name of the pod in the Service's namespace; empty where there is none
+	ForZones    []string // that its hints mean it for; empty where they say nothing
+	Pod         string   // name of the pod in the Service's namespace; empty where there is none
 }
 
 // PodInput is what Weft reads of a Pod: who a source address is.

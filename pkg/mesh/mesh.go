@@ -72,10 +72,13 @@ type Backend struct {
 
 // Endpoint is one address that serves a port.
 type Endpoint struct {
-	Address  netip.AddrPort `json:"address"`
-	Node     string         `json:"node,omitempty"`
-	Zone     string         `json:"zone,omitempty"`
-	Workload *Workload      `json:"-"` // nil where no live pod holds the address
+	Address netip.AddrPort `json:"address"`
+	Node    string         `json:"node,omitempty"`
+	Zone    string         `json:"zone,omitempty"`
+	// Near is true where hints mean it for callers of this process's zone; it is
+	// false of all endpoints of a port where not all have hints.
+	Near     bool      `json:"near,omitempty"`
+	Workload *Workload `json:"-"` // nil where no live pod holds the address
 }
 
 // Workload is a live pod as the mesh sees it.

@@ -93,7 +93,7 @@ func (c *Caller) Mirror(s *Snapshot, r *Route, request route.Request) Decision {
 
 // serves tells whether a cluster has an endpoint that does not rest.
 func (c *Cluster) serves() bool {
-	return slices.ContainsFunc(c.endpoints, func(e *Endpoint) bool { return !e.resting() })
+	return !allRest(c.endpoints)
 }
 
 // at says what becomes of a call at one cluster.

@@ -61,6 +61,7 @@ type Cluster struct {
 	affinity  bool
 	looped    bool // without endpoints, for all would lead back to the mesh
 	endpoints []*Endpoint
+	near, far []*Endpoint  // the endpoints that hints mean for this zone, and the others; nil where one of both would be empty
 	policies  *Policies    // of the port that leads to it
 	guard     *route.Guard // who may call them, nil for everybody; of no use where there are parts
 	parts     []*Cluster   // the endpoints by their guards, where they have several
@@ -137,10 +138,11 @@ func (b *binder) cluster(r *Route, from *route.Cluster) *Cluster {
 		c.endpoints[i].workload.Store(from.Endpoints[i].Workload)
 		b.limitConnect(c.endpoints[i], p.Policy)
 	}
+	c.divide(from.Endpoints)
 	if len(from.Guards) == 0 {
 		return c
 	}
-	parts := map[*route.Guard]*Cluster{}
+	parts, endpoints := map[*route.Guard]*Cluster{}, map[*Cluster][]mesh.Endpoint{}
 	for i, guard := range from.Guards {
 		part := parts[guard]
 		if part == nil {
@@ -149,6 +151,10 @@ func (b *binder) cluster(r *Route, from *route.Cluster) *Cluster {
 			c.parts = append(c.parts, part)
 		}
 		part.endpoints = append(part.endpoints, c.endpoints[i])
+		endpoints[part] = append(endpoints[part], from.Endpoints[i])
+	}
+	for _, part := range c.parts {
+		part.divide(endpoints[part])
 	}
 	if len(c.parts) == 1 {
 		return c.parts[0]

@@ -16,6 +16,7 @@ const mostTries = 3
 // at most three. It belongs to one goroutine.
 type Try struct {
 	cluster *Cluster
+	among   []*Endpoint // those of the cluster that the next is chosen from
 	client  netip.Addr
 	unit    Unit
 	began   int64 // when Next returned last, since the Set's epoch
@@ -122,6 +123,7 @@ func (t *Try) next(now int64) *Endpoint {
 
 // choose returns the endpoint whose turn it is.
 func (t *Try) choose(now int64) *Endpoint {
+	t.among = t.reach()
 	if t.wanted != 0 && t.count == 0 {
 		if e := t.named(); e != nil {
 			return e
@@ -134,9 +136,9 @@ func (t *Try) choose(now int64) *Endpoint {
 		ip := t.client.As16()
 		return t.nearest(hash(ip[:], 0))
 	case balancer == roundRobin:
-		return t.fit(int(t.cluster.policies.turn.Add(1)%uint64(len(t.cluster.endpoints))), now)
+		return t.fit(int(t.cluster.policies.turn.Add(1)%uint64(len(t.among))), now)
 	case balancer == random:
-		return t.fit(rand.IntN(len(t.cluster.endpoints)), now)
+		return t.fit(rand.IntN(len(t.among)), now)
 	}
 	return t.lighter(now)
 }
@@ -155,7 +157,7 @@ func (t *Try) named() *Endpoint {
 // not rest; one that is new is passed over with the share of the slow start that
 // is still before it. Where there is none it returns any that was not tried.
 func (t *Try) fit(start int, now int64) *Endpoint {
-	all := t.cluster.endpoints
+	all := t.among
 	for i := range all {
 		e := all[(start+i)%len(all)]
 		if e.resting() || slices.Contains(t.tried[:t.count], e) {
@@ -186,7 +188,7 @@ func (t *Try) warmth(e *Endpoint, now int64) float32 {
 
 // lighter is the power of two choices: the better of two random endpoints.
 func (t *Try) lighter(now int64) *Endpoint {
-	all := t.cluster.endpoints
+	all := t.among
 	if len(all) == 1 {
 		return all[0]
 	}
@@ -237,7 +239,7 @@ func (t *Try) cost(e *Endpoint, load int64, now int64) float32 {
 // from returns the first endpoint from an index on, around the end, that was
 // not tried and is not the one to leave out; nil for none.
 func (t *Try) from(start int, except *Endpoint) *Endpoint {
-	all := t.cluster.endpoints
+	all := t.among
 	for i := range all {
 		e := all[(start+i)%len(all)]
 		if e != except && !slices.Contains(t.tried[:t.count], e) {
@@ -249,7 +251,7 @@ func (t *Try) from(start int, except *Endpoint) *Endpoint {
 
 // awake returns any untried endpoint that does not rest, else the given one.
 func (t *Try) awake(otherwise *Endpoint) *Endpoint {
-	all := t.cluster.endpoints
+	all := t.among
 	start := rand.IntN(len(all))
 	for i := range all {
 		e := all[(start+i)%len(all)]
