@@ -3,7 +3,7 @@ VERSION ?= v0.1.0
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.7.0
 LDFLAGS = -s -w -X main.version=$(VERSION)
 
-.PHONY: build demo test race e2e check image manifests bench help
+.PHONY: build demo test race e2e check image manifests bench million help
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -49,3 +49,6 @@ bench: ## the rebuild, the long tests of HTTP/1.1, and the data plane beside ngi
 	go run ./integration/bench -tcp
 	go run ./integration/bench -open
 	go run ./integration/bench -memory
+
+million: ## WAY=http1, http2 or translated: a million POSTs to endpoints that close idle connections after 1 to 5 ms, with and without retries
+	WEFT_MUCH=1 go test -count 1 -v -timeout 60m -run 'PostsArriveOnce/$(WAY)' ./pkg/nodeproxy

@@ -75,6 +75,7 @@ type loss struct {
 	id          uint32 // of the client's half
 	code        errorCode
 	unprocessed bool            // the endpoint did not begin with it
+	goodbye     bool            // for it takes nothing more on that connection
 	reason      upstream.Reason // empty means UpstreamReset
 }
 
@@ -105,7 +106,7 @@ func (c *conn) lost(w *work, l loss) {
 	case x.status != 0:
 		x.reason = reasonOr(l.reason)
 		c.drop(w, h, brokenBy(l.code))
-	case l.unprocessed && x.keep && x.tries < mostTries:
+	case l.unprocessed && x.keep && (x.tries < mostTries || l.goodbye && x.tries < mostGoodbyes):
 		c.again(w, h)
 	case c.retry(w, h, l.outcome()):
 	default:

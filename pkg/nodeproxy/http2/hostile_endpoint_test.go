@@ -211,6 +211,32 @@ func TestB56OnlyWhatWasNotProcessedIsSentAgain(t *testing.T) {
 	}
 }
 
+// What several goodbyes say was not processed is sent until somebody stays, but
+// not for ever.
+func TestB56GoodbyesInARow(t *testing.T) {
+	for goodbyes, want := range map[int64]string{5: "200", 1000: "502"} {
+		var asked atomic.Int64
+		w := newWorld(t, http2.Config{}, endpoint(t, func(p *peer, e event) {
+			if e.kind == x.FrameHeaders && asked.Add(1) <= goodbyes {
+				p.write(func() error { return p.framer.WriteGoAway(0, x.ErrCodeNo, nil) })
+				return
+			}
+			if asked.Load() > goodbyes {
+				hello(p, e)
+			}
+		}))
+		c := w.hostile()
+		c.ask(1, false)
+		c.data(1, true, "body")
+		if got := c.answered(1); got.fields[":status"] != want {
+			t.Errorf("after %d goodbyes: answered %v", goodbyes, got.fields)
+		}
+		if n := asked.Load(); n != min(goodbyes+1, 10) {
+			t.Errorf("after %d goodbyes: asked %d times", goodbyes, n)
+		}
+	}
+}
+
 func TestB67AnEndpointThatRefusesConnectionsIsPassedOver(t *testing.T) {
 	w := newWorld(t, http2.Config{}, nobody(t), nobody(t), endpoint(t, hello))
 	for i := range uint32(20) {

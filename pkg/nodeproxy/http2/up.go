@@ -158,7 +158,7 @@ func (c *conn) abandoned(w *work, last uint32) {
 	losses := c.collect(w, last)
 	c.pool.leave(c)
 	for _, l := range losses {
-		l.loss.unprocessed = true
+		l.loss.unprocessed, l.loss.goodbye = true, true
 		l.to.lost(w, l.loss)
 	}
 	w.wake(c.pool)
