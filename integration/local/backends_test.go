@@ -39,7 +39,13 @@ func echoHTTP(t *testing.T, version string) netip.AddrPort {
 			_, _ = w.Write(body) // a caller that is gone is its own test's matter
 		}
 	}
-	server := httptest.NewUnstartedServer(http.HandlerFunc(handler))
+	return serveHTTP(t, handler)
+}
+
+// serveHTTP serves HTTP/1.1 and h2c.
+func serveHTTP(t *testing.T, handler http.HandlerFunc) netip.AddrPort {
+	t.Helper()
+	server := httptest.NewUnstartedServer(handler)
 	server.Config.Protocols = new(http.Protocols)
 	server.Config.Protocols.SetHTTP1(true)
 	server.Config.Protocols.SetUnencryptedHTTP2(true)

@@ -1,6 +1,6 @@
 // Package testenv gives tests the real things that Weft works with: a
-// kube-apiserver on its etcd, and CoreDNS. All of it runs without root on
-// 127.0.0.1 and ends with the test, or with the test's process if that dies.
+// kube-apiserver on its etcd, CoreDNS, and collectors of spans. All of it runs
+// without root on 127.0.0.1 and ends with the test, or with the test's process if that dies.
 //
 //	api := testenv.StartAPIServer(t)
 //	client, err := kubernetes.NewForConfig(api.Config())

@@ -4,9 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"slices"
@@ -18,53 +15,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.opentelemetry.io/proto/otlp/trace/v1"
 	"go.uber.org/goleak"
-	"google.golang.org/grpc"
-	"google.golang.org/protobuf/proto"
 
+	"github.com/weft-mesh/weft/integration/testenv"
 	"github.com/weft-mesh/weft/pkg/telemetry"
 	"github.com/weft-mesh/weft/pkg/tracing"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// overHTTP is a collector that speaks OTLP over HTTP.
-func overHTTP(t *testing.T, got chan<- *v1.TracesData) (endpoint string) {
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		var message v1.TracesData
-		if err != nil || r.URL.Path != "/v1/traces" || r.Header.Get("Content-Type") != "application/x-protobuf" || proto.Unmarshal(body, &message) != nil {
-			w.WriteHeader(http.StatusBadRequest)
-			return
-		}
-		got <- &message
-	}))
-	t.Cleanup(s.Close)
-	return s.URL
-}
-
-// overGRPC is one that speaks OTLP over gRPC, by grpc-go.
-func overGRPC(t *testing.T, got chan<- *v1.TracesData) (endpoint string) {
-	s := grpc.NewServer()
-	s.RegisterService(&grpc.ServiceDesc{
-		ServiceName: "opentelemetry.proto.collector.trace.v1.TraceService", HandlerType: (*any)(nil),
-		Methods: []grpc.MethodDesc{{MethodName: "Export", Handler: func(_ any, _ context.Context, read func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
-			var message v1.TracesData // on the wire it is an ExportTraceServiceRequest
-			if err := read(&message); err != nil {
-				return nil, err
-			}
-			got <- &message
-			return &v1.TracesData{}, nil
-		}}},
-	}, nil)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- s.Serve(l) }()
-	t.Cleanup(func() { s.Stop(); <-ended })
-	return "grpc://" + l.Addr().String()
-}
 
 const trace, span = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
@@ -82,11 +39,11 @@ func event(traceParent string) *telemetry.Event {
 }
 
 func TestSpansReachTheCollector(t *testing.T) {
-	for name, collector := range map[string]func(*testing.T, chan<- *v1.TracesData) string{"HTTP": overHTTP, "gRPC": overGRPC} {
+	got := make(chan *v1.TracesData, 1)
+	for name, endpoint := range testenv.StartCollectors(t, got) {
 		t.Run(name, func(t *testing.T) {
-			got := make(chan *v1.TracesData, 1)
 			registry := prometheus.NewRegistry()
-			tracer, err := tracing.New(registry, tracing.Config{Endpoint: collector(t, got), Node: "a"})
+			tracer, err := tracing.New(registry, tracing.Config{Endpoint: endpoint, Node: "a"})
 			if err != nil {
 				t.Fatal(err)
 			}
