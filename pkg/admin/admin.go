@@ -26,7 +26,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/weft-mesh/weft/pkg/control"
 	"github.com/weft-mesh/weft/pkg/mesh"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
@@ -81,7 +80,7 @@ func Handler(config Config) http.Handler {
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.Handle("GET /readyz", ready(config.Parts))
 	if config.Metrics != nil {
-		mux.Handle("GET /metrics", promhttp.HandlerFor(config.Metrics, promhttp.HandlerOpts{EnableOpenMetrics: true}))
+		mux.Handle("GET /metrics", metrics(config.Metrics))
 	}
 	if config.Latest != nil {
 		mux.Handle("GET /api/table", table(config.Latest))

@@ -4,13 +4,16 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 )
 
-// descriptions are the metrics of a Proxy's Flows.
+// descriptions are the metrics of a Proxy's Flows, and the bounds of histograms.
 type descriptions struct {
 	requests, took, first, received, sent     *prometheus.Desc
 	opened, closed, tcpSent, tcpReceived      *prometheus.Desc
 	sessions, datagrams, series, seriesLimits *prometheus.Desc
+
+	times, sizes []float64 // the upper bounds of the buckets but the last
 }
 
 func describe() descriptions {
@@ -18,7 +21,9 @@ func describe() descriptions {
 	desc := func(name, help string, labels []string) *prometheus.Desc {
 		return prometheus.NewDesc(name, help, labels, nil)
 	}
+	times, sizes := timeBounds(), sizeBounds()
 	return descriptions{
+		times: times[:], sizes: sizes[:],
 		requests: desc("weft_requests_total", "HTTP requests by their answer; 499 where the client left first.", outcome),
 		took:     desc("weft_request_duration_milliseconds", "How long HTTP requests took, from their headers to the end of the answer.", outcome),
 		first:    desc("weft_request_first_byte_milliseconds", "How long endpoints took to begin their answer, from when one was chosen.", outcome),
@@ -40,7 +45,7 @@ func describe() descriptions {
 
 // Describe names the metrics.
 func (p *Proxy) Describe(out chan<- *prometheus.Desc) {
-	d := describe()
+	d := &p.shown
 	for _, desc := range []*prometheus.Desc{
 		d.requests, d.took, d.first, d.received, d.sent, d.opened, d.closed, d.tcpSent, d.tcpReceived,
 		d.sessions, d.datagrams, d.series, d.seriesLimits,
@@ -68,19 +73,19 @@ type connections struct{ opened, closed, sent, received uint64 }
 // Collect sums up the Flows of each label set and tells them.
 func (p *Proxy) Collect(out chan<- prometheus.Metric) {
 	requests, relayed, rows := p.sum()
-	d := describe()
-	bounds := newBounds()
+	d := &p.shown
 	for set, s := range requests {
-		labels := set.call.values(codeLabel(int(set.code)), grpcLabel(set.grpc), flagsLabel(set.reason))
+		values := set.call.values(codeLabel(int(set.code)), grpcLabel(set.grpc), flagsLabel(set.reason))
+		labels := prometheus.MakeLabelPairs(d.took, values) // those of all five
 		count := uint64(0)
 		for _, n := range s.took {
 			count += n
 		}
-		out <- prometheus.MustNewConstMetric(d.requests, prometheus.CounterValue, float64(count), labels...)
-		out <- histogram(d.took, bounds.times, s.took[:], s.sums[0], labels)
-		out <- histogram(d.first, bounds.times, s.first[:], s.sums[1], labels)
-		out <- histogram(d.received, bounds.sizes, s.received[:], s.sums[2], labels)
-		out <- histogram(d.sent, bounds.sizes, s.sent[:], s.sums[3], labels)
+		out <- prometheus.MustNewConstMetric(d.requests, prometheus.CounterValue, float64(count), values...)
+		out <- &histogram{d.took, labels, d.times, s.took[:], s.sums[0]}
+		out <- &histogram{d.first, labels, d.times, s.first[:], s.sums[1]}
+		out <- &histogram{d.received, labels, d.sizes, s.received[:], s.sums[2]}
+		out <- &histogram{d.sent, labels, d.sizes, s.sent[:], s.sums[3]}
 	}
 	for call, c := range relayed {
 		d.connections(out, &call, c)
@@ -152,20 +157,30 @@ func (s *series) add(l *lane) {
 	s.sums[3] += float64(l.sent.sum.Load())
 }
 
-// bounds are the upper bounds of the buckets but the last.
-type bounds struct{ times, sizes []float64 }
-
-func newBounds() bounds {
-	times, sizes := timeBounds(), sizeBounds()
-	return bounds{times[:], sizes[:]}
+// histogram is one as it is shown. The library's own has labels and a map of
+// buckets for each, which together were most of what a scrape took.
+type histogram struct {
+	desc   *prometheus.Desc
+	labels []*dto.LabelPair // sorted; those of several
+	bounds []float64
+	counts []uint64 // one more than bounds; in the buckets alone
+	sum    float64
 }
 
-func histogram(desc *prometheus.Desc, bounds []float64, counts []uint64, sum float64, labels []string) prometheus.Metric {
-	buckets, n := make(map[float64]uint64, len(bounds)), uint64(0)
-	for i, bound := range bounds {
-		n += counts[i]
-		buckets[bound] = n
+// Desc is what it is called.
+func (h *histogram) Desc() *prometheus.Desc { return h.desc }
+
+// Write tells the buckets and the sum.
+func (h *histogram) Write(out *dto.Metric) error {
+	buckets, sums, n := make([]dto.Bucket, len(h.bounds)), make([]uint64, len(h.bounds)), uint64(0)
+	shown := make([]*dto.Bucket, len(h.bounds))
+	for i := range h.bounds {
+		n += h.counts[i]
+		sums[i] = n
+		buckets[i].UpperBound, buckets[i].CumulativeCount = &h.bounds[i], &sums[i]
+		shown[i] = &buckets[i]
 	}
-	n += counts[len(bounds)]
-	return prometheus.MustNewConstHistogram(desc, n, sum, buckets, labels...)
+	n += h.counts[len(h.bounds)]
+	out.Label, out.Histogram = h.labels, &dto.Histogram{SampleCount: &n, SampleSum: &h.sum, Bucket: shown}
+	return nil
 }

@@ -239,19 +239,3 @@ func BenchmarkCount(b *testing.B) {
 		}
 	})
 }
-
-// BenchmarkScrape reads 400 label sets: with their buckets 26,000 series.
-func BenchmarkScrape(b *testing.B) {
-	registry := prometheus.NewRegistry()
-	p := NewProxy(registry, ProxyConfig{})
-	for i := range 400 {
-		call := pods(fmt.Sprint(i%4), fmt.Sprint(i%3))
-		call.Source.Name = fmt.Sprint("web-", i)
-		p.Flow(call).Count(0, &Outcome{Code: 200, Took: time.Millisecond})
-	}
-	for b.Loop() {
-		if _, err := registry.Gather(); err != nil {
-			b.Fatal(err)
-		}
-	}
-}

@@ -16,6 +16,7 @@ type Proxy struct {
 	listeners *prometheus.GaugeVec
 	denials   *prometheus.CounterVec
 	limits    limits
+	shown     descriptions
 	most      int
 	live      func() Living
 	lanes     uint32
@@ -59,7 +60,7 @@ func NewProxy(reg prometheus.Registerer, config ProxyConfig) *Proxy {
 		denials: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "weft_access_denied_total", Help: "Calls that no TrafficTarget allows: refused where the mode is enforce, only told where it is audit.",
 		}, denialLabels()),
-		limits: timeLimits(), most: config.Series, live: config.Live, lanes: lanes(),
+		limits: timeLimits(), shown: describe(), most: config.Series, live: config.Live, lanes: lanes(),
 		flows: map[Call]*Flow{}, ticked: time.Now(),
 	}
 	reg.MustRegister(p.refusals, p.listeners, p.denials, p)
