@@ -2,6 +2,7 @@ package http1
 
 import (
 	"github.com/weft-mesh/weft/pkg/nodeproxy/http1/wire"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/poll"
 )
 
 // download passes on what has come of the answer, until the endpoint has no
@@ -12,7 +13,7 @@ func (c *conn) download(x *exchange, l *link) {
 		if len(f.out) > 0 {
 			x.told = x.told || x.headDone
 		}
-		done, err := f.flush(&c.sock, c.now)
+		done, err := f.flush(&c.Socket, c.now)
 		switch {
 		case err != nil:
 			x.outcome = left
@@ -27,7 +28,7 @@ func (c *conn) download(x *exchange, l *link) {
 		if f.r > taken || f.waits() {
 			continue
 		}
-		if !l.canRead || !c.mayGoOn() {
+		if !l.CanRead || !c.mayGoOn() {
 			break
 		}
 		if !c.hear(x, l) {
@@ -40,7 +41,7 @@ func (c *conn) download(x *exchange, l *link) {
 	if f.r == f.w {
 		c.engine.lay(f)
 	}
-	if x.refused != nil && !l.canRead {
+	if x.refused != nil && !l.CanRead {
 		x.hungUp(x.refused)
 	}
 }
@@ -50,9 +51,9 @@ func (c *conn) hear(x *exchange, l *link) bool {
 	f := &x.down
 	c.engine.lend(f)
 	f.compact()
-	n, err := l.receive(f.buf[f.w:])
+	n, err := l.Receive(f.buf[f.w:])
 	switch {
-	case err == errWouldBlock:
+	case err == poll.ErrWouldBlock:
 		return false
 	case err != nil:
 		x.hungUp(err)

@@ -7,18 +7,19 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/weft-mesh/weft/pkg/nodeproxy/poll"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 )
 
 // What a conn is told, as bits of its word: the events of the client's socket,
 // those of its link, and these.
 const (
-	linkShift = eventBits
-	timeUp    = 1 << (2*eventBits + iota) // the time it waits for may have come
-	dialed                                // a connection attempt has ended
-	killed                                // it must end at once
-	doubted                               // what it does may not be allowed any more
-	running                               // somebody works on it
+	linkShift = poll.EventBits
+	timeUp    = 1 << (2*poll.EventBits + iota) // the time it waits for may have come
+	dialed                                     // a connection attempt has ended
+	killed                                     // it must end at once
+	doubted                                    // what it does may not be allowed any more
+	running                                    // somebody works on it
 )
 
 // state is what a conn does.
@@ -57,14 +58,15 @@ type conn struct {
 	engine *Engine
 	place  int // in the watch; its lock guards it
 
-	sock    // the client's
-	at      upstream.Key
-	client  netip.Addr
-	caller  upstream.Caller
-	address []byte // the client's, as text
-	first   []byte // read before
-	closed  func()
-	counter upstream.Counter
+	poll.Socket     // the client's
+	shelf       int // its poller's number, and where it looks for links first
+	at          upstream.Key
+	client      netip.Addr
+	caller      upstream.Caller
+	address     []byte // the client's, as text
+	first       []byte // read before
+	closed      func()
+	counter     upstream.Counter
 
 	state state
 	now   time.Duration
@@ -78,7 +80,7 @@ type conn struct {
 }
 
 // happened is told by the poller.
-func (c *conn) happened(e events) { c.post(uint32(e)) }
+func (c *conn) Happened(e poll.Events) { c.post(uint32(e)) }
 
 // post tells the conn something. Unless somebody works on it, the caller does,
 // and post returns true.
@@ -121,15 +123,15 @@ func (c *conn) run(bits uint32) {
 // note takes in what was posted.
 func (c *conn) note(bits uint32) {
 	c.now = c.engine.now()
-	c.sock.note(events(bits) & (1<<eventBits - 1))
+	c.Socket.Note(poll.Events(bits) & (1<<poll.EventBits - 1))
 	if l := c.link; l != nil {
-		l.note(events(bits>>linkShift) & (1<<eventBits - 1))
+		l.Note(poll.Events(bits>>linkShift) & (1<<poll.EventBits - 1))
 	}
 	if bits&timeUp != 0 {
 		c.late = true
 	}
 	if bits&killed != 0 || bits&doubted != 0 && !c.mayStill() {
-		c.abort()
+		c.Abort()
 		c.end()
 	}
 }
@@ -182,7 +184,7 @@ func (c *conn) end() {
 	}
 	c.dial, c.link, c.x, c.first = nil, nil, nil, nil
 	c.engine.watch.remove(c)
-	c.close()
+	c.Socket.Close()
 	c.closed()
 }
 
@@ -208,7 +210,7 @@ func (c *conn) guard() {
 		x.policy.End(time.Time{}, 0)
 		c.x = nil
 	}
-	c.abort()
+	c.Abort()
 	c.end()
 }
 
@@ -217,7 +219,7 @@ func (c *conn) guard() {
 func (c *conn) read() bool {
 	x := c.x
 	if x == nil {
-		if !c.canRead {
+		if !c.CanRead {
 			return false
 		}
 		x = c.engine.exchange()
@@ -236,7 +238,7 @@ func (c *conn) read() bool {
 		case c.half:
 			c.end()
 			return false
-		case !c.canRead:
+		case !c.CanRead:
 			c.rest(x)
 			return false
 		case !c.mayGoOn():
@@ -249,20 +251,20 @@ func (c *conn) read() bool {
 // the connection is broken.
 func (c *conn) drink(x *exchange) bool {
 	f := &x.up
-	for c.canRead && !c.half && f.w < len(f.buf) {
-		n, err := c.receive(f.buf[f.w:])
+	for c.CanRead && !c.half && f.w < len(f.buf) {
+		n, err := c.Receive(f.buf[f.w:])
 		f.w += n
 		switch {
 		case n > 0:
 			f.count(n, x.due(c.engine), c.now)
 		case err == io.EOF:
-			c.half, c.canRead = true, false
-		case err != errWouldBlock && f.r == f.w:
+			c.half, c.CanRead = true, false
+		case err != poll.ErrWouldBlock && f.r == f.w:
 			return false
-		case err != errWouldBlock:
+		case err != poll.ErrWouldBlock:
 			// What came before the reset is not lost: it is told as a request
 			// whose client has left.
-			c.half, c.broken, c.canRead = true, true, false
+			c.half, c.Broken, c.CanRead = true, true, false
 		}
 	}
 	return true
@@ -282,12 +284,12 @@ func (c *conn) linger() bool {
 	if x := c.x; x != nil {
 		c.x, c.since = nil, c.now
 		c.engine.release(x)
-		c.closeWrite()
+		c.CloseWrite()
 	}
 	buffer := c.engine.buffer()
 	defer c.engine.give(buffer)
-	for c.canRead && c.mayGoOn() {
-		if _, err := c.receive(*buffer); err != nil && err != errWouldBlock {
+	for c.CanRead && c.mayGoOn() {
+		if _, err := c.Receive(*buffer); err != nil && err != poll.ErrWouldBlock {
 			c.end()
 			return false
 		}

@@ -43,15 +43,14 @@ func (e *Engine) connect(c *conn, p *pool) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &link{pool: p}
+	l := &link{pool: p, shelf: c.shelf}
 	l.owner.Store(c)
-	if err := l.take(tcp); err != nil {
+	if err := l.Take(tcp); err != nil {
 		_ = tcp.Close()
 		p.endpoint.Disconnected()
 		return nil, &upstream.DialError{Endpoint: p.endpoint, Err: err}
 	}
-	l.on = l
-	if err := e.watched(&l.sock); err != nil {
+	if err := e.pollers[l.shelf].Add(&l.Socket, l); err != nil {
 		l.close()
 		return nil, &upstream.DialError{Endpoint: p.endpoint, Err: err}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rs/zerolog"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/limits"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/poll"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 	"github.com/weft-mesh/weft/pkg/telemetry"
 )
@@ -53,7 +54,7 @@ type Engine struct {
 	draining  atomic.Bool
 	quiet     atomic.Bool
 	watch     watch
-	pollers   []poller // one for each processor that Go uses
+	pollers   []poll.Poller // one for each processor that Go uses
 	turn      atomic.Uint32
 	copies    atomic.Int64 // of requests, under way
 	running   sync.WaitGroup
@@ -63,11 +64,11 @@ type Engine struct {
 func New(config Config) *Engine {
 	config.Limits = config.Limits.OrDefault()
 	e := &Engine{config: config, portion: config.Limits.BodyPortion(), epoch: time.Now()}
-	e.pools.now = e.now
+	e.pools.engine = e
 	e.life, e.end = context.WithCancel(context.Background())
-	e.pollers = make([]poller, runtime.GOMAXPROCS(0))
+	e.pollers = make([]poll.Poller, runtime.GOMAXPROCS(0))
 	for i := range e.pollers {
-		if err := e.pollers[i].start(&e.running); err != nil {
+		if err := e.pollers[i].Start(&e.running, nil); err != nil {
 			config.Log.Error().Err(err).Msg("connections of HTTP/1 cannot be watched: some are not served")
 		}
 	}
@@ -84,7 +85,7 @@ func (e *Engine) Serve(c Conn) {
 	conn := &conn{engine: e, at: c.At, client: c.Client, first: c.First, closed: c.Ended, since: e.now()}
 	conn.caller = upstream.Caller{Address: c.Client}
 	conn.address = c.Client.AppendTo(nil)
-	if err := conn.take(c.TCPConn); err != nil {
+	if err := conn.Take(c.TCPConn); err != nil {
 		_ = c.TCPConn.Close()
 		c.Ended()
 		return
@@ -92,17 +93,12 @@ func (e *Engine) Serve(c Conn) {
 	e.watch.add(conn)
 	// Nobody works on it but this goroutine until it is posted to.
 	conn.word.Store(running)
-	conn.on = conn
-	if err := e.watched(&conn.sock); err != nil {
+	conn.shelf = int(e.turn.Add(1)) % len(e.pollers)
+	if err := e.pollers[conn.shelf].Add(&conn.Socket, conn); err != nil {
 		conn.end()
 		return
 	}
 	conn.run(0)
-}
-
-// watched gives a socket to the poller whose turn it is.
-func (e *Engine) watched(s *sock) error {
-	return e.pollers[e.turn.Add(1)%uint32(len(e.pollers))].add(s)
 }
 
 // Forget closes the idle connections of endpoints that no Table names any more.
@@ -130,7 +126,7 @@ func (e *Engine) Close() {
 	e.end()
 	e.pools.close()
 	for i := range e.pollers {
-		e.pollers[i].stop()
+		e.pollers[i].Stop()
 	}
 	e.running.Wait()
 }

@@ -10,7 +10,13 @@ import (
 )
 
 const (
-	headBuffer = 16 << 10
+	// headBuffer is what most heads fit into. A thousand requests under way
+	// touch a thousand of them: a page each.
+	headBuffer = 4 << 10
+	// outBuffer is what most heads with a small body fit into.
+	outBuffer = 1 << 10
+	// keptBuffer is how large memory may have grown to be lent again.
+	keptBuffer = 16 << 10
 	// replayable bounds the bodies that are held in memory whole, so that they
 	// can be sent again.
 	replayable = 64 << 10
@@ -102,7 +108,7 @@ func (e *Engine) exchange() *exchange {
 	x.request.Limits = wire.Limits{Bytes: most.HeadBytes, Fields: most.Fields}
 	x.response.Limits = x.request.Limits
 	x.down.least = e.portion
-	x.down.out = make([]byte, 0, 2*gathered)
+	x.down.out = make([]byte, 0, outBuffer)
 	x.up.buf = x.own
 	return x
 }
@@ -112,11 +118,11 @@ func (e *Engine) release(x *exchange) {
 	e.lay(&x.down)
 	e.lay(&x.up)
 	x.up.buf = x.own
-	if cap(x.out) > headBuffer {
+	if cap(x.out) > keptBuffer {
 		x.out = nil
 	}
-	if cap(x.down.out) > headBuffer {
-		x.down.out = make([]byte, 0, 2*gathered)
+	if cap(x.down.out) > keptBuffer {
+		x.down.out = make([]byte, 0, outBuffer)
 	}
 	x.next()
 	e.exchanges.Put(x)

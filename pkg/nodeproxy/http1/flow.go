@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/weft-mesh/weft/pkg/nodeproxy/http1/wire"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/poll"
 )
 
 // flow is bytes on their way from one connection to another. What the sink does
@@ -46,10 +47,10 @@ func (f *flow) turn(stuck bool, now time.Duration) {
 func (f *flow) waits() bool { return len(f.out) > 0 || len(f.pass) > 0 }
 
 // flush sends what is on its way. done is false where the sink takes no more now.
-func (f *flow) flush(to *sock, now time.Duration) (done bool, err error) {
+func (f *flow) flush(to *poll.Socket, now time.Duration) (done bool, err error) {
 	for f.waits() {
-		n, err := to.send(f.out[f.sent:], f.pass)
-		if err == errWouldBlock {
+		n, err := to.Send(f.out[f.sent:], f.pass)
+		if err == poll.ErrWouldBlock {
 			f.turn(true, now)
 			return false, nil
 		}
@@ -124,7 +125,7 @@ func (e *Engine) lay(f *flow) {
 // carry moves plain bytes until the source has nothing or the sink takes no
 // more. It holds memory only while there is something to carry. An end is
 // passed on as such.
-func (c *conn) carry(f *flow, from, to *sock) error {
+func (c *conn) carry(f *flow, from, to *poll.Socket) error {
 	for !f.shut {
 		done, err := f.flush(to, c.now)
 		if !done {
@@ -132,18 +133,18 @@ func (c *conn) carry(f *flow, from, to *sock) error {
 		}
 		if f.over {
 			f.shut = true
-			to.closeWrite()
+			to.CloseWrite()
 			break
 		}
-		if !from.canRead || !c.mayGoOn() {
+		if !from.CanRead || !c.mayGoOn() {
 			break
 		}
 		c.engine.lend(f)
-		n, err := from.receive(f.buf)
+		n, err := from.Receive(f.buf)
 		switch {
 		case err == io.EOF:
 			f.over = true
-		case err != nil && err != errWouldBlock:
+		case err != nil && err != poll.ErrWouldBlock:
 			return err
 		}
 		f.pass = f.buf[:n]

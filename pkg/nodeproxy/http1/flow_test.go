@@ -3,12 +3,14 @@ package http1
 import (
 	"testing"
 	"time"
+
+	"github.com/weft-mesh/weft/pkg/nodeproxy/poll"
 )
 
 // A sink that takes nothing has the whole limit from when it was first asked,
 // however long ago bytes moved before, or where none has moved yet.
 func TestASinkIsWaitedForFromWhenItTakesNoMore(t *testing.T) {
-	full := &sock{}
+	full := &poll.Socket{}
 	for _, before := range []time.Duration{0, time.Second} {
 		f := flow{out: []byte("a"), since: before}
 		for _, now := range []time.Duration{time.Minute, 2 * time.Minute} {

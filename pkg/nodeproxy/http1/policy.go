@@ -180,7 +180,7 @@ func (c *conn) overdue(x *exchange, reason upstream.Reason, what string) {
 	}
 	if x.told {
 		c.count(x, x.response.Status(), reason)
-		c.abort()
+		c.Abort()
 		c.end()
 		return
 	}

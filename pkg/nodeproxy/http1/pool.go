@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/weft-mesh/weft/pkg/nodeproxy/poll"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 )
 
@@ -13,15 +14,18 @@ const (
 	// idleUpstream is how long an unused connection to an endpoint is kept:
 	// shorter than what servers keep (Node.js: 5 s).
 	idleUpstream = 4 * time.Second
-	// idleLinks bounds the unused connections to one endpoint.
+	// idleLinks bounds the unused connections to one endpoint at one poller.
 	idleLinks = 1024
+	// farthest is how far a link is looked for that need not be looked at.
+	farthest = 16
 )
 
 // link is a connection to an endpoint. It belongs to the pool or to one conn,
 // which hears of what happens to it.
 type link struct {
-	sock
+	poll.Socket
 	pool  *pool
+	shelf int                  // where it is put, and its poller's number
 	owner atomic.Pointer[conn] // nil while it is in the pool
 	// used is when the last request was sent: the endpoint has been idle for at
 	// most as long as that is ago. idleSince is used of the request before.
@@ -31,16 +35,16 @@ type link struct {
 
 // close closes the connection.
 func (l *link) close() {
-	l.sock.close()
+	l.Socket.Close()
 	l.pool.endpoint.Disconnected()
 }
 
 // happened is told by the poller. What happens to an idle link is the end of it.
-func (l *link) happened(e events) {
+func (l *link) Happened(e poll.Events) {
 	for {
 		c := l.owner.Load()
 		if c == nil {
-			if e&^writable != 0 {
+			if e&^poll.Writable != 0 {
 				l.pool.suspect(l)
 			}
 			return
@@ -55,11 +59,22 @@ func (l *link) happened(e events) {
 // pool is the unused connections to one endpoint, and what is known of how long
 // it keeps them.
 type pool struct {
+	engine   *Engine
 	endpoint *upstream.Endpoint
-	now      func() time.Duration // the engine's clock
-	mu       sync.Mutex           // guards idle
-	idle     []*link              // the one used last is at the end
+	shelves  []shelf // one for each poller, whose conns look there first
 	patience patience
+}
+
+// shelf is the unused connections that one poller watches.
+type shelf struct {
+	mu   sync.Mutex // guards idle
+	idle []rested   // the one used last is at the end
+}
+
+// rested is an unused connection and since when it is that.
+type rested struct {
+	*link
+	since uint32 // a moment of its poller
 }
 
 // patience is how long an endpoint keeps unused connections open, as observed.
@@ -117,43 +132,65 @@ func (p *patience) sawClosed(unused, now time.Duration) {
 // take gives an unused connection to a conn; it returns nil for none. twice
 // tells that the request may be sent again should it turn out to be dead.
 func (p *pool) take(c *conn, twice bool) *link {
-	for {
-		p.mu.Lock()
-		last := len(p.idle) - 1
-		if last < 0 || !twice && !p.patience.trusts(c.now-p.idle[last].used, c.now) {
-			p.mu.Unlock()
-			return nil
+	for i := range p.shelves {
+		at := (c.shelf + i) % len(p.shelves)
+		for {
+			l, looked := p.shelves[at].take(p, c, twice, &p.engine.pollers[at])
+			if l == nil {
+				break
+			}
+			// However young it is: what an endpoint says without being asked
+			// would answer somebody else. The event that tells it may not be
+			// heard yet.
+			if looked || l.Silent() {
+				return l
+			}
+			p.patience.sawClosed(c.now-l.used, c.now)
+			l.close()
 		}
-		l := p.idle[last]
-		p.idle[last] = nil
-		p.idle = p.idle[:last]
-		l.owner.Store(c)
-		p.mu.Unlock()
-		// However young it is: what an endpoint says without being asked would
-		// answer somebody else. The event that tells it may not be heard yet.
-		if l.silent() {
-			return l
-		}
-		p.patience.sawClosed(c.now-l.used, c.now)
-		l.close()
 	}
+	return nil
+}
+
+// take takes the connection that was used last. A request that may be sent
+// twice rather gets one that the poller has looked at meanwhile, which saves
+// another look.
+func (s *shelf) take(p *pool, c *conn, twice bool, by *poll.Poller) (l *link, looked bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := len(s.idle) - 1
+	if last < 0 || !twice && !p.patience.trusts(c.now-s.idle[last].used, c.now) {
+		return nil, false
+	}
+	at := last
+	for i := last; twice && i >= 0 && i > last-farthest; i-- {
+		if by.HasLookedSince(s.idle[i].since) {
+			at, looked = i, true
+			break
+		}
+	}
+	l = s.idle[at].link
+	s.idle = slices.Delete(s.idle, at, at+1)
+	l.owner.Store(c)
+	return l, looked
 }
 
 // put keeps a connection for later. What was posted about it to its conn until
 // now is looked after: nobody else will.
 func (p *pool) put(c *conn, l *link) {
 	l.reused = true
-	p.mu.Lock()
-	keep := len(p.idle) < idleLinks && !p.endpoint.Gone()
+	s := &p.shelves[l.shelf]
+	s.mu.Lock()
+	keep := len(s.idle) < idleLinks && !p.endpoint.Gone()
 	if keep {
 		l.owner.Store(nil)
-		p.idle = append(p.idle, l)
+		s.idle = append(s.idle, rested{l, p.engine.pollers[l.shelf].Now()})
 	}
-	p.mu.Unlock()
+	s.mu.Unlock()
 	switch {
 	case !keep:
 		l.close()
-	case c.word.Load()&(uint32(readable|ended|broken)<<linkShift) != 0:
+	case c.word.Load()&(uint32(poll.Readable|poll.Ended|poll.Broken)<<linkShift) != 0:
 		p.suspect(l)
 	}
 }
@@ -161,50 +198,54 @@ func (p *pool) put(c *conn, l *link) {
 // suspect looks at a link to which something has happened. It is closed where
 // the endpoint has ended it, or spoke without being asked.
 func (p *pool) suspect(l *link) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	i := slices.Index(p.idle, l)
-	if i < 0 || l.silent() {
+	s := &p.shelves[l.shelf]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.IndexFunc(s.idle, func(r rested) bool { return r.link == l })
+	if i < 0 || l.Silent() {
 		return
 	}
-	now := p.now()
+	now := p.engine.now()
 	p.patience.sawClosed(now-l.used, now)
-	p.idle = slices.Delete(p.idle, i, i+1)
+	s.idle = slices.Delete(s.idle, i, i+1)
 	l.close()
 }
 
 // sweep closes connections that are unused for too long, and learns how long
 // the endpoint keeps them.
 func (p *pool) sweep(now time.Duration) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.idle = slices.DeleteFunc(p.idle, func(l *link) bool {
+	p.cull(func(l *link) bool {
 		unused := now - l.used
-		if unused >= idleUpstream {
-			l.close()
-			return true
-		}
-		if unused >= leastKept {
+		if unused < idleUpstream && unused >= leastKept {
 			p.patience.sawOpen(unused)
 		}
-		return false
+		return unused >= idleUpstream
 	})
 }
 
 // close closes what is unused.
-func (p *pool) close() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, l := range p.idle {
-		l.close()
+func (p *pool) close() { p.cull(func(*link) bool { return true }) }
+
+// cull closes the unused connections for which over is true.
+func (p *pool) cull(over func(*link) bool) {
+	for i := range p.shelves {
+		s := &p.shelves[i]
+		s.mu.Lock()
+		s.idle = slices.DeleteFunc(s.idle, func(r rested) bool {
+			if over(r.link) {
+				r.close()
+				return true
+			}
+			return false
+		})
+		s.mu.Unlock()
 	}
-	p.idle = nil
 }
 
 // pools holds the pools of all endpoints.
 type pools struct {
-	now func() time.Duration
-	all sync.Map // *upstream.Endpoint → *pool
+	engine *Engine
+	all    sync.Map // *upstream.Endpoint → *pool
 }
 
 // of returns the pool of an endpoint. One that is gone keeps nothing.
@@ -212,7 +253,7 @@ func (p *pools) of(e *upstream.Endpoint) *pool {
 	if found, ok := p.all.Load(e); ok {
 		return found.(*pool)
 	}
-	found, _ := p.all.LoadOrStore(e, &pool{endpoint: e, now: p.now})
+	found, _ := p.all.LoadOrStore(e, &pool{engine: p.engine, endpoint: e, shelves: make([]shelf, len(p.engine.pollers))})
 	if e.Gone() {
 		// It left the Table meanwhile: nobody will come to forget it.
 		p.all.Delete(e)

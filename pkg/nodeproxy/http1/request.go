@@ -45,7 +45,7 @@ func (c *conn) work(x *exchange) bool {
 }
 
 // taken notes that the request was read to its end.
-func (c *conn) taken(x *exchange) { x.whole, x.ended = true, c.ended }
+func (c *conn) taken(x *exchange) { x.whole, x.ended = true, c.Ended }
 
 // readHead reads a request's head. ok is false where it is not complete, or
 // where done tells that it was answered.
@@ -96,7 +96,7 @@ func (c *conn) begin(x *exchange) (ok, done bool) {
 	x.up.since, x.up.owed = c.now, x.due(c.engine)
 	if x.request.Expects() {
 		x.down.out = append(x.down.out, "HTTP/1.1 100 Continue\r\n\r\n"...)
-		if _, err := x.down.flush(&c.sock, c.now); err != nil {
+		if _, err := x.down.flush(&c.Socket, c.now); err != nil {
 			c.gone(x)
 			return false, true
 		}

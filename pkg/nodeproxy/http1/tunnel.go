@@ -13,14 +13,14 @@ func (c *conn) openTunnel(x *exchange) {
 // tunnel carries WebSocket until both directions have ended. An end of stream
 // is passed on as such, and the other direction goes on.
 func (c *conn) tunnel(x *exchange, l *link) bool {
-	err := c.carry(&x.up, &c.sock, &l.sock)
+	err := c.carry(&x.up, &c.Socket, &l.Socket)
 	if err == nil {
-		err = c.carry(&x.down, &l.sock, &c.sock)
+		err = c.carry(&x.down, &l.Socket, &c.Socket)
 	}
 	switch {
 	case err != nil:
-		c.abort()
-		l.abort()
+		c.Abort()
+		l.Abort()
 	case !x.up.shut || !x.down.shut:
 		return false
 	}

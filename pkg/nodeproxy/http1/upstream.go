@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"github.com/weft-mesh/weft/pkg/nodeproxy/http1/wire"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/poll"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 	"github.com/weft-mesh/weft/pkg/policy"
 )
@@ -117,7 +118,7 @@ func (c *conn) use(l *link) {
 	l.idleSince, l.used = l.used, c.now
 	if !l.reused {
 		// What happened to it until now was told to nobody.
-		l.canRead, l.ended = true, true
+		l.CanRead, l.Ended = true, true
 	}
 	c.x.up.since = c.now
 }
@@ -149,9 +150,9 @@ func (c *conn) uploads(x *exchange) bool {
 // upload sends what the endpoint takes of the request.
 func (c *conn) upload(x *exchange, l *link) {
 	for x.sent < len(x.out) {
-		n, err := l.send(x.out[x.sent:], nil)
+		n, err := l.Send(x.out[x.sent:], nil)
 		switch {
-		case err == errWouldBlock:
+		case err == poll.ErrWouldBlock:
 			return
 		case err != nil && x.sent == 0:
 			x.outcome, x.why = unsent, err
@@ -173,7 +174,7 @@ func (c *conn) upload(x *exchange, l *link) {
 func (c *conn) stream(x *exchange, l *link) {
 	f := &x.up
 	for {
-		done, err := f.flush(&l.sock, c.now)
+		done, err := f.flush(&l.Socket, c.now)
 		if err != nil {
 			x.refused = err
 		}
@@ -211,13 +212,13 @@ func (c *conn) fill(x *exchange) bool {
 		x.outcome = left
 		return false
 	}
-	if !c.canRead || !c.mayGoOn() {
+	if !c.CanRead || !c.mayGoOn() {
 		return false
 	}
 	c.engine.room(x)
-	n, err := c.receive(f.buf[f.w:])
+	n, err := c.Receive(f.buf[f.w:])
 	switch {
-	case err == errWouldBlock:
+	case err == poll.ErrWouldBlock:
 		return false
 	case err != nil:
 		x.outcome = left
@@ -254,7 +255,7 @@ func (c *conn) conclude(x *exchange, l *link) {
 	}
 	c.link = nil
 	whole := x.outcome == complete && x.whole && x.sent == len(x.out) && !x.up.waits()
-	if whole && x.response.Reusable() && x.down.r == x.down.w && (!l.canRead || l.silent()) {
+	if whole && x.response.Reusable() && x.down.r == x.down.w && (!l.CanRead || l.Silent()) {
 		l.pool.put(c, l)
 	} else {
 		l.close()
@@ -294,7 +295,7 @@ func (c *conn) settle(x *exchange) {
 	case x.told:
 		// The answer has begun: all that is left is to break it off.
 		c.count(x, x.response.Status(), reason)
-		c.abort()
+		c.Abort()
 		c.end()
 		return
 	case x.headDone:
@@ -314,9 +315,9 @@ func (c *conn) settle(x *exchange) {
 // answered goes on when the client has taken the answer. A client that may
 // still be sending is given time to read.
 func (c *conn) answered(x *exchange) bool {
-	done, err := x.down.flush(&c.sock, c.now)
+	done, err := x.down.flush(&c.Socket, c.now)
 	switch {
-	case err != nil || c.broken:
+	case err != nil || c.Broken:
 		c.end()
 		return false
 	case !done:
@@ -325,7 +326,7 @@ func (c *conn) answered(x *exchange) bool {
 		c.state = reading
 		x.next()
 		c.engine.lay(&x.down)
-	case x.up.r < x.up.w || !x.whole || c.canRead:
+	case x.up.r < x.up.w || !x.whole || c.CanRead:
 		c.state = lingering
 	default:
 		c.end()

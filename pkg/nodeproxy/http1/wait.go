@@ -103,7 +103,7 @@ func (c *conn) expire() {
 		}
 		x.left = c.now
 		if c.link != nil {
-			c.link.canRead = true
+			c.link.CanRead = true
 		}
 	case answered:
 		c.gone(c.x)
@@ -129,9 +129,9 @@ func (c *conn) gone(x *exchange) {
 // does so later has a short time to show that it reads.
 func (c *conn) hasLeft(x *exchange) bool {
 	switch {
-	case c.broken:
+	case c.Broken:
 		return true
-	case !c.ended || c.half || x.ended || !x.whole:
+	case !c.Ended || c.half || x.ended || !x.whole:
 		return false
 	case x.left == 0:
 		x.left = c.now

@@ -1,4 +1,4 @@
-package http1
+package poll
 
 import (
 	"os"
@@ -9,28 +9,34 @@ import (
 )
 
 const (
-	// batch is how many events a loop takes at once.
-	batch = 64
+	// batch is how many events a Poller takes at once.
+	batch = 256
 	// edges is what a socket is watched for, from its begin to its end.
 	edges = syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | 1<<31 // EPOLLET
 )
 
-// poller tells sockets what happens to them: an epoll instance of the engine's
-// own, whose descriptor waits in Go's poller while there is nothing to tell. A
-// loop that slept in epoll_wait instead would cost a wake-up of a thread, and
-// keep a processor from the others.
-type poller struct {
+// Poller is an epoll instance of its own, whose descriptor waits in Go's poller
+// while there is nothing to tell. A loop that slept in epoll_wait instead would
+// cost a wake-up of a thread, and keep a processor from the others. Its zero
+// value is ready for Start.
+type Poller struct {
 	fd     int
 	file   *os.File
 	err    error // it could not be made
+	round  func()
+	looks  atomic.Uint32 // that were begun
+	told   atomic.Uint32 // the last look of which everything was told
 	serial atomic.Int32
-	mu     sync.Mutex                             // guards writing to socks
-	socks  atomic.Pointer[[]atomic.Pointer[sock]] // by descriptor
+	mu     sync.Mutex                               // guards writing to socks
+	socks  atomic.Pointer[[]atomic.Pointer[Socket]] // by descriptor
 }
 
-// start opens the poller and runs its loop.
-func (p *poller) start(running *sync.WaitGroup) error {
-	p.socks.Store(&[]atomic.Pointer[sock]{})
+// Start opens the Poller and runs its loop, which running counts. Round is
+// called after each batch of events was told, by the same goroutine; it may be
+// nil.
+func (p *Poller) Start(running *sync.WaitGroup, round func()) error {
+	p.round = round
+	p.socks.Store(&[]atomic.Pointer[Socket]{})
 	if p.fd, p.err = syscall.EpollCreate1(syscall.EPOLL_CLOEXEC); p.err != nil {
 		return p.err
 	}
@@ -42,32 +48,42 @@ func (p *poller) start(running *sync.WaitGroup) error {
 	return nil
 }
 
-// stop ends the loop.
-func (p *poller) stop() {
+// Stop ends the loop.
+func (p *Poller) Stop() {
 	if p.file != nil {
 		_ = p.file.Close()
 	}
 }
 
-// add begins to watch a socket.
-func (p *poller) add(s *sock) error {
+// Add begins to watch a socket, until it is closed. Both are presumed to be
+// possible at first, reading and writing.
+func (p *Poller) Add(s *Socket, on Listener) error {
 	if p.err != nil {
 		return p.err
 	}
-	s.serial, s.poller = p.serial.Add(1), p
-	s.canRead, s.canWrite = true, true
+	s.serial, s.poller, s.on = p.serial.Add(1), p, on
+	s.CanRead, s.CanWrite = true, true
 	p.set(s.fd, s)
 	event := syscall.EpollEvent{Events: edges, Fd: s.fd, Pad: s.serial}
 	return syscall.EpollCtl(p.fd, syscall.EPOLL_CTL_ADD, int(s.fd), &event)
 }
 
+// Now is a moment as the Poller counts them.
+func (p *Poller) Now() uint32 { return p.looks.Load() }
+
+// HasLookedSince tells whether everything that happened up to a moment has been
+// told: what then was silent still was so a moment ago.
+func (p *Poller) HasLookedSince(moment uint32) bool {
+	return int32(p.told.Load()-moment) > 0
+}
+
 // set writes down which socket a descriptor is.
-func (p *poller) set(fd int32, s *sock) {
+func (p *Poller) set(fd int32, s *Socket) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	socks := *p.socks.Load()
 	if int(fd) >= len(socks) {
-		more := make([]atomic.Pointer[sock], 2*int(fd)+64)
+		more := make([]atomic.Pointer[Socket], 2*int(fd)+64)
 		for i := range socks {
 			more[i].Store(socks[i].Load())
 		}
@@ -78,11 +94,11 @@ func (p *poller) set(fd int32, s *sock) {
 }
 
 // forget is called before a socket is closed.
-func (p *poller) forget(fd int32) { p.set(fd, nil) }
+func (p *Poller) forget(fd int32) { p.set(fd, nil) }
 
 // loop tells what happens. It stays within one callback: what comes while it
 // works is told to Go's poller again.
-func (p *poller) loop() {
+func (p *Poller) loop() {
 	raw, err := p.file.SyscallConn()
 	if err != nil {
 		return
@@ -90,11 +106,16 @@ func (p *poller) loop() {
 	events := make([]syscall.EpollEvent, batch)
 	_ = raw.Read(func(uintptr) bool {
 		for {
+			look := p.looks.Add(1)
 			n := p.wait(events)
 			for i := range events[:n] {
 				p.tell(&events[i])
 			}
+			if n > 0 && p.round != nil {
+				p.round()
+			}
 			if n < len(events) {
+				p.told.Store(look)
 				return false
 			}
 		}
@@ -102,7 +123,7 @@ func (p *poller) loop() {
 }
 
 // wait takes what has happened, without waiting.
-func (p *poller) wait(events []syscall.EpollEvent) int {
+func (p *Poller) wait(events []syscall.EpollEvent) int {
 	n, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), 0, 0, 0)
 	if errno != 0 {
 		return 0
@@ -111,7 +132,7 @@ func (p *poller) wait(events []syscall.EpollEvent) int {
 }
 
 // tell passes one event on. It may be about a socket that was closed meanwhile.
-func (p *poller) tell(event *syscall.EpollEvent) {
+func (p *Poller) tell(event *syscall.EpollEvent) {
 	socks := *p.socks.Load()
 	if int(event.Fd) >= len(socks) {
 		return
@@ -120,18 +141,18 @@ func (p *poller) tell(event *syscall.EpollEvent) {
 	if s == nil || s.serial != event.Pad {
 		return
 	}
-	var e events
+	var e Events
 	if event.Events&syscall.EPOLLIN != 0 {
-		e |= readable
+		e |= Readable
 	}
 	if event.Events&syscall.EPOLLOUT != 0 {
-		e |= writable
+		e |= Writable
 	}
 	if event.Events&syscall.EPOLLRDHUP != 0 {
-		e |= ended
+		e |= Ended
 	}
 	if event.Events&(syscall.EPOLLHUP|syscall.EPOLLERR) != 0 {
-		e |= broken
+		e |= Broken
 	}
-	s.on.happened(e)
+	s.on.Happened(e)
 }

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package http1
+package poll
 
 import (
 	"net"
@@ -21,8 +21,8 @@ type descriptor struct {
 	running *sync.WaitGroup
 }
 
-// take takes a connection over.
-func (d *descriptor) take(tcp *net.TCPConn) (err error) {
+// Take takes a connection over.
+func (d *descriptor) Take(tcp *net.TCPConn) (err error) {
 	d.tcp = tcp
 	if d.raw, err = tcp.SyscallConn(); err != nil {
 		return err
@@ -30,9 +30,9 @@ func (d *descriptor) take(tcp *net.TCPConn) (err error) {
 	return d.raw.Control(func(fd uintptr) { d.fd = int(fd) })
 }
 
-// close closes the socket. Closing waits for the poller's callbacks, from one of
-// which close may be called.
-func (d *descriptor) close() {
+// Close closes the socket. Closing waits for the callbacks of Go's poller, from one of
+// which Close may be called.
+func (d *descriptor) Close() {
 	if d.running == nil {
 		_ = d.tcp.Close()
 		return
@@ -40,8 +40,11 @@ func (d *descriptor) close() {
 	d.running.Go(func() { _ = d.tcp.Close() })
 }
 
-func (d *descriptor) closeWrite() { _ = d.tcp.CloseWrite() }
-func (d *descriptor) abort()      { _ = d.tcp.SetLinger(0) }
+// CloseWrite ends the stream that is sent.
+func (d *descriptor) CloseWrite() { _ = d.tcp.CloseWrite() }
+
+// Abort makes Close reset the connection.
+func (d *descriptor) Abort() { _ = d.tcp.SetLinger(0) }
 
 func (d *descriptor) recv(b []byte, flags int) (int, error) {
 	n, _, err := syscall.Recvfrom(d.fd, b, flags|syscall.MSG_DONTWAIT)

@@ -1,4 +1,4 @@
-package http1
+package poll
 
 import (
 	"net"
@@ -14,14 +14,14 @@ const shortReadIsAll = true
 type descriptor struct {
 	fd     int32
 	serial int32 // tells it from others that have the same number
-	poller *poller
+	poller *Poller
 	out    syscall.Msghdr
 	parts  [2]syscall.Iovec
 }
 
-// take takes a connection over: it goes on under another descriptor, and is
+// Take takes a connection over: it goes on under another descriptor, and is
 // closed as far as package net is concerned.
-func (d *descriptor) take(tcp *net.TCPConn) error {
+func (d *descriptor) Take(tcp *net.TCPConn) error {
 	raw, err := tcp.SyscallConn()
 	if err != nil {
 		return err
@@ -42,19 +42,19 @@ func (d *descriptor) take(tcp *net.TCPConn) error {
 	return nil
 }
 
-// close closes the socket; nobody hears of it any more.
-func (d *descriptor) close() {
+// Close closes the socket; nobody hears of it any more.
+func (d *descriptor) Close() {
 	if d.poller != nil {
 		d.poller.forget(d.fd)
 	}
 	_ = syscall.Close(int(d.fd))
 }
 
-// closeWrite ends the stream that is sent.
-func (d *descriptor) closeWrite() { _ = syscall.Shutdown(int(d.fd), syscall.SHUT_WR) }
+// CloseWrite ends the stream that is sent.
+func (d *descriptor) CloseWrite() { _ = syscall.Shutdown(int(d.fd), syscall.SHUT_WR) }
 
-// abort makes close reset the connection.
-func (d *descriptor) abort() {
+// Abort makes Close reset the connection.
+func (d *descriptor) Abort() {
 	_ = syscall.SetsockoptLinger(int(d.fd), syscall.SOL_SOCKET, syscall.SO_LINGER, &syscall.Linger{Onoff: 1})
 }
 

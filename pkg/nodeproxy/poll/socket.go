@@ -1,0 +1,112 @@
+package poll
+
+import (
+	"errors"
+	"io"
+	"syscall"
+)
+
+// ErrWouldBlock tells that the kernel has nothing, or takes nothing, now.
+var ErrWouldBlock = errors.New("would block")
+
+// Events is what has happened to a socket since it was told last.
+type Events uint32
+
+// What may happen.
+const (
+	Readable Events = 1 << iota // there is something to read, or the end of the stream
+	Writable                    // the kernel takes bytes again
+	Ended                       // the peer has ended its stream
+	Broken                      // the connection was reset, or both directions have ended
+)
+
+// EventBits is how many bits Events take.
+const EventBits = 4
+
+// Listener is who is told about a socket. On Linux it is called by the goroutine
+// of the socket's Poller, elsewhere by any, several at a time.
+type Listener interface {
+	Happened(Events)
+}
+
+// Socket is a TCP connection that only a Poller watches. The Poller tells each
+// change once; what is known is kept here, by whoever uses the socket: one
+// goroutine at a time.
+type Socket struct {
+	descriptor
+	on       Listener
+	CanRead  bool // a read may find something
+	CanWrite bool // a write may be taken
+	Ended    bool // the end of the stream has come, maybe behind unread bytes
+	Broken   bool
+}
+
+// Note takes in what the Poller has told.
+func (s *Socket) Note(e Events) {
+	if e&(Readable|Ended|Broken) != 0 {
+		s.CanRead = true
+	}
+	if e&(Writable|Broken) != 0 {
+		s.CanWrite = true
+	}
+	if e&(Ended|Broken) != 0 {
+		s.Ended = true
+	}
+	if e&Broken != 0 {
+		s.Broken = true
+	}
+}
+
+// Receive reads what is there. The end of the stream is io.EOF. Where the
+// kernel gave less than there was room for it has no more, and its next word is
+// an event; only behind a known end it is asked once more.
+func (s *Socket) Receive(b []byte) (n int, err error) {
+	if !s.CanRead {
+		return 0, ErrWouldBlock
+	}
+	for {
+		n, err = s.recv(b, 0)
+		switch {
+		case err == nil && n > 0:
+			if shortReadIsAll && n < len(b) && !s.Ended {
+				s.CanRead = false
+			}
+			return n, nil
+		case err == nil:
+			return 0, io.EOF
+		case err == syscall.EINTR:
+			continue
+		case err == syscall.EAGAIN:
+			s.CanRead, s.Ended = false, false
+			return 0, ErrWouldBlock
+		}
+		return 0, err
+	}
+}
+
+// Send writes what the kernel takes of a and then b, either of which may be empty.
+func (s *Socket) Send(a, b []byte) (n int, err error) {
+	if !s.CanWrite {
+		return 0, ErrWouldBlock
+	}
+	for {
+		n, err = s.transmit(a, b)
+		switch {
+		case err == nil:
+			return n, nil
+		case err == syscall.EINTR:
+			continue
+		case err == syscall.EAGAIN:
+			s.CanWrite = false
+			return 0, ErrWouldBlock
+		}
+		return 0, err
+	}
+}
+
+// Silent tells that there is nothing to read, not even an end.
+func (s *Socket) Silent() bool {
+	var b [1]byte
+	_, err := s.recv(b[:], syscall.MSG_PEEK)
+	return err == syscall.EAGAIN || err == syscall.EINTR
+}
