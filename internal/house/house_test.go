@@ -59,13 +59,14 @@ var imports = map[string][]string{
 	"pkg/nodeproxy": {"./pkg/mesh", "./pkg/route", "./pkg/telemetry", "./pkg/nodeproxy/http1", "./pkg/nodeproxy/http2", "./pkg/nodeproxy/l4", "./pkg/nodeproxy/limits", "./pkg/nodeproxy/upstream", "github.com/rs/zerolog"},
 	// Limits are numbers, for the engines and the commands alike.
 	"pkg/nodeproxy/limits": {},
+	"pkg/nodeproxy/poll": {},
 	// Messages are bytes: whoever moves them is another's matter.
 	"pkg/nodeproxy/http1/wire": {},
-	"pkg/nodeproxy/http1":      {"./pkg/mesh", "./pkg/route", "./pkg/telemetry", "./pkg/policy", "./pkg/nodeproxy/http1/wire", "./pkg/nodeproxy/limits", "./pkg/nodeproxy/upstream", "github.com/rs/zerolog"},
+	"pkg/nodeproxy/http1":      {"./pkg/mesh", "./pkg/route", "./pkg/telemetry", "./pkg/policy", "./pkg/nodeproxy/http1/wire", "./pkg/nodeproxy/limits", "./pkg/nodeproxy/poll", "./pkg/nodeproxy/upstream", "github.com/rs/zerolog"},
 	"pkg/nodeproxy/l4":         {"./pkg/mesh", "./pkg/route", "./pkg/telemetry", "./pkg/nodeproxy/upstream", "github.com/rs/zerolog"},
 	// The engine rests on the standard library, down to its own HPACK; it takes
 	// HTTP/1 clients too, whose messages are wire's.
-	"pkg/nodeproxy/http2":       {"./pkg/mesh", "./pkg/nodeproxy/http1/wire", "./pkg/nodeproxy/http2/hpack", "./pkg/nodeproxy/limits", "./pkg/route", "./pkg/telemetry", "./pkg/nodeproxy/upstream", "./pkg/policy", "github.com/rs/zerolog"},
+	"pkg/nodeproxy/http2":       {"./pkg/mesh", "./pkg/nodeproxy/http1/wire", "./pkg/nodeproxy/http2/hpack", "./pkg/nodeproxy/limits", "./pkg/nodeproxy/poll", "./pkg/route", "./pkg/telemetry", "./pkg/nodeproxy/upstream", "./pkg/policy", "github.com/rs/zerolog"},
 	"pkg/nodeproxy/http2/hpack": {},
 	"pkg/nodeproxy/upstream":    {"./pkg/mesh", "./pkg/route", "./pkg/policy", "./pkg/telemetry"},
 	// Flags, environment and files are paerser's.

@@ -17,7 +17,7 @@ import (
 // memory is a wire that keeps the last bytes.
 type memory struct{ b []byte }
 
-func (m *memory) write(b []byte, _ bool) (int, error) {
+func (m *memory) write(_ *work, b []byte) (int, error) {
 	m.b = append(m.b[:0], b...)
 	return len(b), nil
 }

@@ -3,11 +3,12 @@ package http2
 import (
 	"errors"
 	"io"
-	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/weft-mesh/weft/pkg/nodeproxy/poll"
 )
 
 // bridge is a client's connection that speaks HTTP/1, before a conn that
@@ -25,7 +26,6 @@ type bridge struct {
 	conn *conn
 
 	// Of the goroutine that reads.
-	in   input
 	ask  *asker // nil while nothing was read of a request
 	next uint32 // the stream after the one of the last request
 
@@ -57,66 +57,45 @@ const unbounded = 1 << 62
 // bridged makes a new conn serve an HTTP/1 client.
 func (c *conn) bridged(d *driver) {
 	c.bridge = &bridge{driver: d, conn: c}
-	c.wire, c.settled = c.bridge, true
+	c.wire, c.settled, d.read = c.bridge, true, c.bridge.read
 	c.credit, c.peak, c.initial = unbounded, unbounded, unbounded
 }
 
-// run serves the connection to its end, beginning with what was read before.
-func (b *bridge) run(w *work, first []byte) {
-	c := b.conn
-	defer b.close(c, w)
-	defer c.engine.guard("a connection failed by a fault of the proxy")
-	b.in.memory = c.engine.readers.get()
-	b.in.have = copy(*b.in.memory, first)
-	for {
-		err := b.raw.Read(func(fd uintptr) bool { return b.onReadable(w, int(fd)) })
-		if !errors.Is(err, os.ErrDeadlineExceeded) || c.killed.Load() {
-			break
+// read reads and does what there is to do.
+func (b *bridge) read(w *work) progress {
+	for range mostReads {
+		if b.conn.killed.Load() {
+			return finished
 		}
-		_ = b.tcp.SetReadDeadline(time.Time{}) // it was only the writer that called
-	}
-	b.in.have = 0
-	b.in.lay(c)
-}
-
-// onReadable reads and does what there is to do. True means that the connection
-// is over; false waits for the client, or for the writer.
-func (b *bridge) onReadable(w *work, fd int) (over bool) {
-	for !b.conn.killed.Load() {
 		b.digest(w)
-		wait, err := b.fill(fd)
+		wait, err := b.fill()
 		if err != nil && (err != io.EOF || b.eof()) {
-			return true
+			return finished
 		}
 		if (wait || err == io.EOF) && b.park() {
-			return false
+			return waits
 		}
 	}
-	return true
+	return goesOn
 }
 
 // fill reads once. wait tells that nothing is there, or no room for it.
-func (b *bridge) fill(fd int) (wait bool, err error) {
+func (b *bridge) fill() (wait bool, err error) {
 	if b.in.memory == nil {
 		b.in.memory = b.conn.engine.readers.get()
 	}
 	free := (*b.in.memory)[b.in.have:]
 	if len(free) == 0 {
-		if failed, err := syscall.GetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_ERROR); err != nil || failed != 0 {
+		if b.Broken {
 			return false, syscall.ECONNRESET
 		}
 		return true, nil
 	}
-	n, err := receive(fd, free)
-	switch {
-	case errors.Is(err, syscall.EINTR):
-		return false, nil
-	case errors.Is(err, syscall.EAGAIN):
+	n, err := b.Receive(free)
+	b.in.have += n
+	if err == poll.ErrWouldBlock {
 		return true, nil
-	case err == nil && n == 0:
-		return false, io.EOF
 	}
-	b.in.have += max(n, 0)
 	return false, err
 }
 
@@ -138,9 +117,6 @@ func (b *bridge) park() bool {
 	return !b.news
 }
 
-// call wakes the reader, which waits in the callback of its connection.
-func (b *bridge) call() { _ = b.tcp.SetReadDeadline(time.Unix(1, 0)) }
-
 // late tells that the client owes the rest of a body for too long.
 func (b *bridge) late(now time.Time, patience time.Duration) bool {
 	since := b.owes.Load()
@@ -161,11 +137,11 @@ var errBroken = errors.New("the answer broke off")
 
 // write implements wire: in is whole frames, but for what was reported as
 // written before. Frames are written when all that is said of them is.
-func (b *bridge) write(in []byte, wait bool) (done int, err error) {
+func (b *bridge) write(w *work, in []byte) (done int, err error) {
 	used := b.ahead
 	for {
 		if rest := b.out.bytes(); b.sent < len(rest) {
-			n, err := b.driver.write(rest[b.sent:], wait)
+			n, err := b.driver.write(w, rest[b.sent:])
 			b.sent += n
 			b.gone += n
 			if err != nil {
@@ -181,14 +157,14 @@ func (b *bridge) write(in []byte, wait bool) (done int, err error) {
 			b.conn.engine.buffers.put(b.out)
 			b.out = nil
 		}
-		if b.wrote(); b.broken() {
+		if b.wrote(w); b.broken() {
 			return done, errBroken
 		}
 		if used == len(in) {
 			b.ahead = 0
 			return done, nil
 		}
-		used += b.say(in[used:])
+		used += b.say(w, in[used:])
 	}
 }
 
@@ -199,7 +175,7 @@ func (b *bridge) broken() bool {
 }
 
 // say has some frames said, and returns how many bytes these were.
-func (b *bridge) say(in []byte) (used int) {
+func (b *bridge) say(w *work, in []byte) (used int) {
 	b.out = b.conn.engine.buffers.get()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -216,15 +192,15 @@ func (b *bridge) say(in []byte) (used int) {
 	if b.tell.granted > 0 {
 		b.credit += b.tell.granted
 		b.tell.granted = 0
-		b.tellReader()
+		b.tellReader(w)
 	}
 	return used
 }
 
 // wrote notes that all that was said is written: with the end of an answer, the
 // next request may begin.
-func (b *bridge) wrote() {
-	if b.answered() {
+func (b *bridge) wrote(w *work) {
+	if b.answered(w) {
 		c := b.conn
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -233,23 +209,23 @@ func (b *bridge) wrote() {
 }
 
 // answered tells whether the connection ends with an answer that was written.
-func (b *bridge) answered() (last bool) {
+func (b *bridge) answered(w *work) (last bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.busy || !b.tell.done {
 		return false
 	}
 	b.busy, b.over = false, b.over || b.tell.close
-	b.tellReader()
+	b.tellReader(w)
 	return b.tell.close
 }
 
 // tellReader lets the reader look again. The caller holds mu.
-func (b *bridge) tellReader() {
+func (b *bridge) tellReader(w *work) {
 	b.news = true
 	if b.hungry {
 		b.hungry = false
-		b.call()
+		w.readers = append(w.readers, b.driver)
 	}
 }
 
@@ -260,10 +236,9 @@ func (b *bridge) cut() {
 	partly := b.busy && b.tell.headed
 	b.mu.Unlock()
 	if partly {
-		_ = b.tcp.SetLinger(0)
-		_ = b.tcp.CloseRead()
+		b.Abort()
+		b.CloseRead()
 	} else {
 		b.driver.cut()
 	}
-	b.call()
 }

@@ -33,7 +33,7 @@ func (b *bridge) digest(w *work) {
 	for again := true; again; again = b.hasNews() {
 		b.listen()
 		b.pull(w)
-		w.finish()
+		w.flush()
 	}
 	b.account(w.now.UnixNano())
 }

@@ -337,12 +337,18 @@ func TestBridgeIdles(t *testing.T) {
 	stacks := make([]byte, 1<<20)
 	eventually(t, "all wait", func() bool {
 		all := strings.Split(string(stacks[:runtime.Stack(stacks, true)]), "\n\n")
-		waiting := 0
+		waiting, pollers := 0, 0
 		for _, stack := range all {
-			if strings.Contains(stack, "(*bridge).run(") && strings.Contains(stack, "[IO wait") {
-				waiting++
+			if strings.Contains(stack, "(*bridge).read(") {
+				return false
+			}
+			if strings.Contains(stack, "poll.(*Poller).loop(") {
+				pollers++
+				if strings.Contains(stack, "[IO wait") {
+					waiting++
+				}
 			}
 		}
-		return waiting == 3
+		return waiting == pollers && pollers > 0
 	})
 }

@@ -25,8 +25,8 @@ const (
 
 // wire is where the bytes of a connection go.
 type wire interface {
-	// write writes; where it does not wait it may write less, down to nothing.
-	write(b []byte, wait bool) (int, error)
+	// write writes what is taken now; less than all means that there is no room.
+	write(w *work, b []byte) (int, error)
 	// closeWrite ends the stream to the peer.
 	closeWrite()
 	// cut ends both ways at once, so that the reader ends. It does not wait.
@@ -37,6 +37,7 @@ type wire interface {
 type conn struct {
 	engine *Engine
 	wire   wire
+	driver *driver // behind wire; nil where no socket is
 	client *client // of a client's connection, else nil
 	bridge *bridge // of a client that speaks HTTP/1, else nil
 	pool   *pool   // of a connection to an endpoint, else nil
@@ -57,11 +58,14 @@ type conn struct {
 	partial atomic.Int64
 	// killed tells the reader to end.
 	killed atomic.Bool
-	// stuck is true while another goroutine writes what the socket did not take.
+	// stuck is true while the socket is full.
 	stuck atomic.Bool
 
+	// Of whoever writes.
+	unsent *buffer // what is being written; nil for nothing
+	from   int     // how much of it was
+
 	mu     sync.Mutex // guards all below, and the halves
-	room   sync.Cond  // a stuck connection has room again, or died
 	halves map[uint32]*half
 	free   []*half
 	last   uint32 // the highest stream that the client opened, or the next of ours
@@ -72,6 +76,8 @@ type conn struct {
 	answers   int       // how many frames of it only answer the peer's
 	scheduled bool      // a goroutine will flush at the end of its batch
 	writing   bool      // a goroutine writes, and will write what is added
+	roomy     bool      // the socket took bytes again meanwhile
+	gone      bool      // the reader has ended: whoever stops writing closes the socket
 	progress  time.Time // when enough was written last
 	owes      int       // how much is enough the next time, while the connection is stuck
 	credit    int       // what may be sent on all streams
@@ -154,7 +160,6 @@ func newConn(e *Engine, to wire, now time.Time) *conn {
 		window: connWindow, credit: defaultWindow, peak: defaultWindow, initial: defaultWindow,
 		since: now, progress: now, patience: fullPatience, refilled: now,
 	}
-	c.room.L = &c.mu
 	c.message.decoder, c.message.most = &c.decoder, &e.config.Limits
 	return c
 }

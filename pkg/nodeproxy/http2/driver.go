@@ -4,71 +4,210 @@ import (
 	"errors"
 	"net"
 	"sync"
-	"syscall"
+	"sync/atomic"
 	"time"
+
+	"github.com/weft-mesh/weft/pkg/nodeproxy/poll"
 )
 
-// readBytes is how much is read at once.
-const readBytes = 64 << 10
+const (
+	// readBytes is how much is read at once.
+	readBytes = 64 << 10
+	// mostReads is how often a connection is read before others have their turn.
+	mostReads = 32
+)
 
-// driver moves the bytes of one connection by plain system calls. One goroutine
-// reads, at most one writes.
+// What a driver is told beside the events of its socket, as bits of its word.
+const (
+	news    = 1 << (poll.EventBits + iota) // it may go on for another reason
+	running                                // somebody reads
+)
+
+// driver moves the bytes of one connection. What happens to the socket is posted
+// as bits of one word: whoever posts to a driver on which nobody works reads,
+// until nothing is posted any more. What is to be written is written by whoever
+// has added to it, and by the poller once a full socket takes bytes again.
 type driver struct {
-	tcp *net.TCPConn
-	raw syscall.RawConn
+	poll.Socket
+	word  atomic.Uint32
+	conn  *conn
+	read  func(*work) progress
+	shelf int // the number of its poller
 
-	// Of the one call of write that runs.
-	out  []byte
-	wait bool
-	n    int
-	err  error
-	call func(fd uintptr) bool
+	// Of whoever reads.
+	in   input
+	over bool // the peer broke the rules: what it still sends is dropped
 }
 
-func newDriver(tcp *net.TCPConn) (*driver, error) {
-	raw, err := tcp.SyscallConn()
-	if err != nil {
-		return nil, err
+// progress is what came of reading.
+type progress uint8
+
+const (
+	waits    progress = iota // for what is posted next
+	goesOn                   // after others have had their turn
+	finished                 // the connection is over
+)
+
+// newDriver takes a connection over.
+func (e *Engine) newDriver(tcp *net.TCPConn, shelf int) (*driver, error) {
+	d := &driver{shelf: shelf % len(e.pollers)}
+	d.read = d.readFrames
+	return d, d.Take(tcp)
+}
+
+// start begins to serve the connection, with what was read before.
+func (d *driver) start(w *work, first []byte) {
+	e := d.conn.engine
+	d.word.Store(running)
+	d.in.memory = e.readers.get()
+	d.in.have = copy(*d.in.memory, first)
+	if err := e.pollers[d.shelf].Add(&d.Socket, d); err != nil {
+		e.config.Log.Error().Err(err).Msg("a connection of HTTP/2 cannot be watched")
+		d.close(w)
+	} else {
+		d.run(w, news)
 	}
-	d := &driver{tcp: tcp, raw: raw}
-	d.call = d.send
-	return d, nil
+	w.finish()
+}
+
+// Happened is told by the poller.
+func (d *driver) Happened(e poll.Events) {
+	w := &d.conn.engine.works[d.shelf]
+	if e&(poll.Writable|poll.Broken) != 0 {
+		d.conn.resume(w)
+	}
+	if e &^= poll.Writable; e != 0 {
+		d.post(w, uint32(e))
+	}
+}
+
+// post tells the driver something. Unless somebody reads, the caller does.
+func (d *driver) post(w *work, bits uint32) {
+	if d.word.CompareAndSwap(0, running) {
+		d.run(w, bits)
+	} else if d.word.Or(bits) == 0 {
+		d.run(w, d.word.Swap(running))
+	}
+}
+
+// run reads until there is nothing to do. The caller has set running, which
+// stays set when the connection is over: nobody comes after. A fault costs this
+// connection only.
+func (d *driver) run(w *work, bits uint32) {
+	over := true
+	defer func() {
+		if over {
+			d.close(w)
+		}
+	}()
+	defer d.conn.engine.guard("a connection failed by a fault of the proxy")
+	for {
+		if e := poll.Events(bits); e&(poll.Readable|poll.Ended|poll.Broken) != 0 {
+			d.CanRead = true
+			d.Ended = d.Ended || e&(poll.Ended|poll.Broken) != 0
+			d.Broken = d.Broken || e&poll.Broken != 0
+		}
+		switch d.read(w) {
+		case finished:
+			return
+		case goesOn:
+			over = false
+			d.conn.engine.running.Go(func() {
+				w := &work{engine: d.conn.engine, now: time.Now()}
+				defer w.finish()
+				d.run(w, d.word.Swap(running))
+			})
+			return
+		}
+		if d.word.CompareAndSwap(running, 0) {
+			over = false
+			return
+		}
+		bits = d.word.Swap(running)
+	}
+}
+
+// readFrames reads what there is and has it digested.
+func (d *driver) readFrames(w *work) progress {
+	c := d.conn
+	if d.in.memory != nil && d.in.have > 0 && !d.over {
+		d.over = !d.in.digest(c, w)
+	}
+	for range mostReads {
+		if c.killed.Load() {
+			return finished
+		}
+		if c.full() {
+			return waits
+		}
+		if d.in.memory == nil {
+			d.in.memory = c.engine.readers.get()
+		}
+		n, err := d.Receive((*d.in.memory)[d.in.have:])
+		if err == poll.ErrWouldBlock {
+			d.in.lay(c)
+			return waits
+		}
+		if err != nil {
+			return finished
+		}
+		if d.in.have += n; !d.over {
+			d.over = !d.in.digest(c, w)
+		}
+		if d.over {
+			d.in.have = 0
+		}
+	}
+	return goesOn
 }
 
 // write implements wire.
-func (d *driver) write(b []byte, wait bool) (int, error) {
-	d.out, d.wait, d.n, d.err = b, wait, 0, nil
-	if err := d.raw.Write(d.call); err != nil {
-		return d.n, err
-	}
-	return d.n, d.err
-}
-
-// send writes what the socket takes; false waits for room.
-func (d *driver) send(fd uintptr) bool {
-	for d.n < len(d.out) {
-		n, err := send(int(fd), d.out[d.n:])
-		if err == syscall.EINTR {
-			continue
+func (d *driver) write(_ *work, b []byte) (n int, err error) {
+	for n < len(b) {
+		d.CanWrite = true // nobody else keeps that
+		m, err := d.Send(b[n:], nil)
+		if err == poll.ErrWouldBlock {
+			break
 		}
-		if err == syscall.EAGAIN {
-			return !d.wait || d.n > 0
-		}
-		if d.n += n; err != nil {
-			d.err = err
-			return true
+		if n += m; err != nil {
+			return n, err
 		}
 	}
-	return true
+	return n, nil
 }
 
 // closeWrite implements wire.
-func (d *driver) closeWrite() { _ = d.tcp.CloseWrite() }
+func (d *driver) closeWrite() { d.CloseWrite() }
 
-// cut implements wire. Closing would wait for whoever uses the connection.
+// cut implements wire.
 func (d *driver) cut() {
-	_ = d.tcp.CloseRead()
-	_ = d.tcp.CloseWrite()
+	d.CloseRead()
+	d.CloseWrite()
+}
+
+// close ends a connection, whatever state it is in.
+func (d *driver) close(w *work) {
+	c := d.conn
+	d.in.have = 0
+	d.in.lay(c)
+	c.mu.Lock()
+	c.kill()
+	if c.gone = true; !c.writing {
+		d.Close()
+	}
+	c.mu.Unlock()
+	if !c.down() {
+		c.pool.endpoint.Disconnected()
+	}
+	w.now = time.Now()
+	defer func() {
+		c.engine.unregister(c)
+		if c.down() {
+			c.client.ended()
+		}
+	}()
+	defer c.engine.guard("a connection could not be taken down by a fault of the proxy")
+	c.lose(w)
 }
 
 // input is what was read of a connection and not yet used. Its memory is lent
@@ -89,46 +228,8 @@ func (r *readers) get() *[]byte {
 	return &b
 }
 
-// run serves a connection to its end, beginning with what was read before.
-func (d *driver) run(c *conn, w *work, first []byte) {
-	defer d.close(c, w)
-	defer c.engine.guard("a connection failed by a fault of the proxy")
-	w.finish()
-	in := input{memory: c.engine.readers.get()}
-	in.have = copy(*in.memory, first)
-	over := in.have > 0 && !in.digest(c, w)
-	_ = d.raw.Read(func(fd uintptr) bool {
-		for !c.killed.Load() {
-			if in.memory == nil {
-				in.memory = c.engine.readers.get()
-			}
-			n, err := receive(int(fd), (*in.memory)[in.have:])
-			if errors.Is(err, syscall.EINTR) {
-				continue
-			}
-			if errors.Is(err, syscall.EAGAIN) {
-				in.lay(c)
-				return false
-			}
-			if err != nil || n == 0 {
-				return true
-			}
-			if !over {
-				in.have += n
-				over = !in.digest(c, w)
-			}
-			if over {
-				in.have = 0
-			}
-		}
-		return true
-	})
-	in.have = 0
-	in.lay(c)
-}
-
-// digest feeds what was read to the engine and does what comes of it. False
-// means that the connection is over but for what is still to be written.
+// digest feeds what was read to the engine, which writes down what comes of it.
+// False means that the connection is over but for what is still to be written.
 func (in *input) digest(c *conn, w *work) bool {
 	w.now = time.Now()
 	memory := *in.memory
@@ -140,9 +241,7 @@ func (in *input) digest(c *conn, w *work) bool {
 		c.engine.config.Log.Debug().Err(err).Bool("client", c.down()).Msg("a connection broke the rules of HTTP/2")
 		c.fail(w, code)
 	}
-	w.finish()
 	c.noteProgress(w.now, used > 0, in.have > 0)
-	c.awaitRoom()
 	return err == nil
 }
 
@@ -165,25 +264,4 @@ func (c *conn) noteProgress(now time.Time, used, rest bool) {
 	case partial == 0 || used && c.settled && c.blockOf.stream == 0:
 		c.partial.Store(now.UnixNano())
 	}
-}
-
-// close ends a connection, whatever state it is in.
-func (d *driver) close(c *conn, w *work) {
-	c.mu.Lock()
-	c.kill()
-	c.mu.Unlock()
-	_ = d.tcp.Close()
-	if !c.down() {
-		c.pool.endpoint.Disconnected()
-	}
-	w.now = time.Now()
-	defer func() {
-		c.engine.unregister(c)
-		if c.down() {
-			c.client.ended()
-		}
-	}()
-	defer c.engine.guard("a connection could not be taken down by a fault of the proxy")
-	c.lose(w)
-	w.finish()
 }

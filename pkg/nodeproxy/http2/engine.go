@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/rs/zerolog"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/limits"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/poll"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 	"github.com/weft-mesh/weft/pkg/telemetry"
 )
@@ -72,8 +74,11 @@ type Engine struct {
 	askers   askers
 	pools    sync.Map // *upstream.Endpoint → *pool
 	draining atomic.Bool
-	shards   atomic.Uint32
+	turn     atomic.Uint32
 	running  sync.WaitGroup
+	open     sync.WaitGroup  // connections
+	pollers  []poll.Poller   // one for each processor that Go uses
+	works    []work          // of their goroutines
 	life     context.Context // ends with Close
 	stop     context.CancelFunc
 
@@ -88,13 +93,22 @@ func New(config Config) *Engine {
 	config.fill()
 	e := &Engine{config: config, conns: map[*conn]struct{}{}}
 	e.life, e.stop = context.WithCancel(context.Background())
+	e.pollers, e.works = make([]poll.Poller, runtime.GOMAXPROCS(0)), make([]work, runtime.GOMAXPROCS(0))
+	for i := range e.pollers {
+		w := &e.works[i]
+		w.engine = e
+		if err := e.pollers[i].Start(&e.running, w.finish); err != nil {
+			config.Log.Error().Err(err).Msg("connections of HTTP/2 cannot be watched: some are not served")
+		}
+	}
 	e.running.Go(e.watch)
 	return e
 }
 
 // Serve takes a connection over and returns at once; Ended tells its end.
 func (e *Engine) Serve(in Conn) {
-	d, err := newDriver(in.TCPConn)
+	turn := int(e.turn.Add(1) & 0xffff)
+	d, err := e.newDriver(in.TCPConn, turn)
 	if err != nil {
 		_ = in.Close()
 		in.Ended()
@@ -104,25 +118,25 @@ func (e *Engine) Serve(in Conn) {
 	c := newConn(e, d, w.now)
 	c.client = &client{
 		at: in.At, address: in.Client, caller: upstream.Caller{Address: in.Client}, text: []byte(in.Client.String()), ended: in.Ended,
-		http1: in.HTTP1, shard: int(e.shards.Add(1) & 0xffff),
+		http1: in.HTTP1, shard: turn,
 	}
+	d.conn, c.driver = c, d
 	c.partial.Store(w.now.UnixNano())
-	serve := func() { d.run(c, w, in.First) }
 	if in.HTTP1 {
 		c.bridged(d)
-		serve = func() { c.bridge.run(w, in.First) }
 	} else {
 		c.unread = preface
 		c.firstFrames(w)
 	}
 	e.register(c)
-	e.running.Go(serve)
+	d.start(w, in.First)
 }
 
 func (e *Engine) register(c *conn) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.conns[c] = struct{}{}
+	e.open.Add(1)
 	if e.life.Err() != nil {
 		c.mu.Lock()
 		c.kill()
@@ -133,7 +147,10 @@ func (e *Engine) register(c *conn) {
 func (e *Engine) unregister(c *conn) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	delete(e.conns, c)
+	if _, known := e.conns[c]; known {
+		delete(e.conns, c)
+		e.open.Done()
+	}
 }
 
 // all returns the connections of now.
@@ -214,6 +231,10 @@ func (e *Engine) Close() {
 		c.mu.Lock()
 		c.kill()
 		c.mu.Unlock()
+	}
+	e.open.Wait()
+	for i := range e.pollers {
+		e.pollers[i].Stop()
 	}
 	e.running.Wait()
 }

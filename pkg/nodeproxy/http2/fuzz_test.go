@@ -93,9 +93,9 @@ func FuzzEngine(f *testing.F) {
 // recording is a wire that keeps all.
 type recording struct{ all *bytes.Buffer }
 
-func (r *recording) write(b []byte, _ bool) (int, error) { return r.all.Write(b) }
-func (r *recording) closeWrite()                         {}
-func (r *recording) cut()                                {}
+func (r *recording) write(_ *work, b []byte) (int, error) { return r.all.Write(b) }
+func (r *recording) closeWrite()                          {}
+func (r *recording) cut()                                 {}
 
 // wellFormed reads what the engine sent with another implementation.
 func wellFormed(t *testing.T, sent *bytes.Buffer) {

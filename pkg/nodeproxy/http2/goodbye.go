@@ -137,7 +137,7 @@ func (c *conn) look(w *work) {
 		c.kill()
 	case c.stuck.Load() && w.now.Sub(c.progress) > most.BodyTimeout:
 		c.kill()
-	case c.closing && !c.writing && !c.scheduled && w.now.Sub(c.progress) > sweep:
+	case c.closing && !c.writing && !c.stuck.Load() && !c.scheduled && w.now.Sub(c.progress) > sweep:
 		c.kill()
 	case c.bridge != nil && quiescing:
 		if len(c.halves) == 0 && idle > 2*sweep {

@@ -52,9 +52,9 @@ func (c *conn) copyBody(w *work, h *half, piece []byte) {
 // nowhere is the wire of a connection that nobody is behind.
 type nowhere struct{}
 
-func (nowhere) write(b []byte, _ bool) (int, error) { return len(b), nil }
-func (nowhere) closeWrite()                         {}
-func (nowhere) cut()                                {}
+func (nowhere) write(_ *work, b []byte) (int, error) { return len(b), nil }
+func (nowhere) closeWrite()                          {}
+func (nowhere) cut()                                 {}
 
 // mirrorConn returns the client's connection that all copies come by: nobody is
 // behind it, and what it is sent is dropped.

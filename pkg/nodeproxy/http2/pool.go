@@ -100,7 +100,7 @@ func (p *pool) dial(allowed int) {
 	p.engine.running.Go(p.connect)
 }
 
-// connect opens one connection and serves it to its end.
+// connect opens one connection and begins to serve it.
 func (p *pool) connect() {
 	defer p.engine.guard("a connection to an endpoint failed by a fault of the proxy")
 	tcp, err := p.engine.config.Dialer.Dial(p.engine.life, p.endpoint)
@@ -110,7 +110,8 @@ func (p *pool) connect() {
 		w.finish()
 		return
 	}
-	d, err := newDriver(tcp)
+	// The connections of an endpoint are dealt out to the pollers as clients are.
+	d, err := p.engine.newDriver(tcp, len(*p.conns.Load()))
 	if err != nil {
 		_ = tcp.Close()
 		p.endpoint.Disconnected()
@@ -119,12 +120,13 @@ func (p *pool) connect() {
 		return
 	}
 	c := newConn(p.engine, d, w.now)
+	d.conn, c.driver = c, d
 	c.pool, c.last, c.limit = p, 1, int(p.limit.Load())
 	c.partial.Store(w.now.UnixNano())
 	c.firstFrames(w)
 	p.join(w, c)
 	w.wake(p)
-	d.run(c, w, nil)
+	d.start(w, nil)
 }
 
 // join adds a connection.

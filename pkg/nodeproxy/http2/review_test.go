@@ -15,9 +15,9 @@ type watched struct {
 	meanwhile func()
 }
 
-func (w *watched) write(b []byte, wait bool) (int, error) {
+func (w *watched) write(on *work, b []byte) (int, error) {
 	w.meanwhile()
-	return w.memory.write(b, wait)
+	return w.memory.write(on, b)
 }
 
 // request begins stream 1 of the bench's client, and of its endpoint.
@@ -180,8 +180,9 @@ func TestRoomAtAnEndpointWakesWhatWaits(t *testing.T) {
 	if len(b.up.halves) != 0 {
 		t.Fatal("the request did not wait")
 	}
-	b.up.out = nil
-	b.up.writeOn(out, 0)
+	b.up.out, b.up.unsent, b.up.writing = nil, out, false
+	b.up.resume(b.w)
+	b.w.finish()
 	if len(b.up.halves) != 1 {
 		t.Error("the request still waits")
 	}

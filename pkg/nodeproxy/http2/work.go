@@ -1,26 +1,39 @@
 package http2
 
 import (
-	"runtime"
 	"sync"
 	"time"
 )
 
 // work is what a goroutine does between two waits: the connections it has
-// written to, to be flushed at its end. It belongs to one goroutine.
+// written to, to be flushed at its end. It belongs to one goroutine; a poller's
+// goroutine has one for all that came at once, so that what many clients ask of
+// an endpoint goes out with one system call.
 type work struct {
 	engine  *Engine
 	now     time.Time
 	dirty   []*conn
 	pools   []*pool
-	retired []*conn // to be taken out of their pools
+	retired []*conn   // to be taken out of their pools
+	readers []*driver // that may read on
 }
 
 // wake has a pool look at what waits, when no lock is held any more.
 func (w *work) wake(p *pool) { w.pools = append(w.pools, p) }
 
-// finish does what is left. No lock may be held.
+// finish does what is left. No lock may be held, and no one may be reading.
 func (w *work) finish() {
+	for w.flush(); len(w.readers) > 0; w.flush() {
+		readers := w.readers
+		w.readers = nil
+		for _, d := range readers {
+			d.post(w, news)
+		}
+	}
+}
+
+// flush writes what is to be written. No lock may be held.
+func (w *work) flush() {
 	for len(w.dirty)+len(w.pools)+len(w.retired) > 0 {
 		for i := 0; i < len(w.retired); i++ {
 			w.retired[i].pool.leave(w.retired[i])
@@ -30,10 +43,6 @@ func (w *work) finish() {
 			w.pools[i].serve(w)
 		}
 		w.pools = w.pools[:0]
-		if w.shared() {
-			// Whoever else has read a request meanwhile adds it to this write.
-			runtime.Gosched()
-		}
 		for i := 0; i < len(w.dirty); i++ {
 			w.dirty[i].flush(w)
 		}
@@ -41,114 +50,142 @@ func (w *work) finish() {
 	}
 }
 
-// shared tells whether something is to be written to an endpoint.
-func (w *work) shared() bool {
-	for _, c := range w.dirty {
-		if !c.down() {
-			return true
-		}
-	}
-	return false
-}
-
 // mostRounds is how often a goroutine writes what others have added meanwhile,
 // before another goroutine takes that over.
 const mostRounds = 16
 
-// flush writes what is to be written, unless another goroutine does.
+// flush writes what is to be written, unless another goroutine does or the
+// socket is full.
 func (c *conn) flush(w *work) {
 	c.mu.Lock()
 	c.scheduled = false
-	if c.writing || c.dead {
+	if c.writing || c.dead || c.stuck.Load() {
 		c.mu.Unlock()
 		return
 	}
 	c.writing = true
-	for round := 0; c.out != nil; round++ {
-		out := c.out
-		c.out, c.answers = nil, 0
-		c.mu.Unlock()
-		n, err := c.wire.write(out.b, false)
-		if err != nil {
-			c.broken()
-			return
-		}
-		if n < len(out.b) || round == mostRounds {
-			c.mu.Lock()
-			c.progress, c.owes = time.Now(), c.portion()
-			c.stuck.Store(true)
-			c.mu.Unlock()
-			c.engine.running.Go(func() { c.writeOn(out, n) })
-			return
-		}
-		c.repay(w, out)
-		c.mu.Lock()
-	}
-	c.written(w)
 	c.mu.Unlock()
+	c.write(w)
 }
 
-// repay gives credit for a buffer that was written. A fault in that ends this
-// connection too: it would be written to no more.
-func (c *conn) repay(w *work, out *buffer) {
+// resume writes on: the socket may take bytes again.
+func (c *conn) resume(w *work) {
+	if !c.stuck.Load() {
+		return
+	}
+	c.mu.Lock()
+	if c.writing || c.dead {
+		c.roomy = true
+		c.mu.Unlock()
+		return
+	}
+	c.writing = true
+	c.mu.Unlock()
+	w.now = time.Now()
+	c.write(w)
+}
+
+// write writes what there is until there is no more, or the socket is full. The
+// caller has set writing. A fault ends this connection: nobody would write on.
+func (c *conn) write(w *work) {
 	sound := false
 	defer func() {
 		if !sound {
 			c.broken()
 		}
 	}()
-	w.refund(out.credits)
-	c.engine.buffers.put(out)
+	defer c.engine.guard("a connection failed by a fault of the proxy")
+	for round := 0; c.hasMore(w); round++ {
+		n, err := c.wire.write(w, c.unsent.b[c.from:])
+		if err != nil {
+			return
+		}
+		c.from += n
+		if c.stuck.Load() {
+			c.wrote(n)
+		}
+		if c.from < len(c.unsent.b) {
+			if c.isStuck() {
+				sound = true
+				return
+			}
+			continue
+		}
+		w.refund(c.unsent.credits)
+		c.engine.buffers.put(c.unsent)
+		c.unsent = nil
+		if round >= mostRounds {
+			sound = true
+			c.engine.running.Go(func() {
+				w := &work{engine: c.engine, now: time.Now()}
+				defer w.finish()
+				c.write(w)
+			})
+			return
+		}
+	}
 	sound = true
 }
 
-// written notes that nothing is to be written. The caller holds mu, and has
-// written.
-func (c *conn) written(w *work) {
-	c.writing = false
-	if c.closing {
-		c.progress = w.now
-		c.wire.closeWrite()
+// hasMore sees to it that unsent is what is to be written next. Where nothing is,
+// writing ends.
+func (c *conn) hasMore(w *work) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.dead:
+		c.stopWriting()
+		return false
+	case c.unsent != nil:
+		return true
+	case c.out != nil:
+		c.unsent, c.from = c.out, 0
+		c.out, c.answers = nil, 0
+		if c.stuck.Load() && !c.down() && c.pool.waits() {
+			w.wake(c.pool)
+		}
+		return true
 	}
-}
-
-// writeOn writes the rest of a buffer, and what is added meanwhile, waiting for
-// the socket.
-func (c *conn) writeOn(out *buffer, from int) {
-	sound := false
-	defer c.engine.guard("a connection failed by a fault of the proxy")
-	defer func() {
-		if !sound {
-			c.broken() // nobody would write on
-		}
-	}()
-	w := &work{engine: c.engine, now: time.Now()}
-	defer w.finish()
-	for out != nil {
-		for from < len(out.b) {
-			n, err := c.wire.write(out.b[from:], true)
-			if err != nil {
-				return
-			}
-			from += n
-			c.wrote(n)
-		}
-		w.now = time.Now()
-		w.refund(out.credits)
-		c.engine.buffers.put(out)
-		w.finish()
-		c.mu.Lock()
-		if out, c.out, c.answers, from = c.out, nil, 0, 0; out == nil {
-			c.stuck.Store(false)
-			c.written(w)
-			c.room.Broadcast()
+	if c.stuck.Swap(false) {
+		if c.driver != nil {
+			w.readers = append(w.readers, c.driver)
 		}
 		if !c.down() && c.pool.waits() {
 			w.wake(c.pool)
 		}
-		c.mu.Unlock()
 	}
-	sound = true
+	if c.closing {
+		c.progress = w.now
+		c.wire.closeWrite()
+	}
+	c.stopWriting()
+	return false
+}
+
+// isStuck takes it that the socket has taken less than there is, and ends the
+// writing until it takes more. False means to write on: it may have room again.
+func (c *conn) isStuck() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.stuck.Swap(true) {
+		// Only from now on the poller's word is heard.
+		c.progress, c.owes = time.Now(), c.portion()
+		return false
+	}
+	if c.roomy {
+		c.roomy = false
+		return false
+	}
+	c.stopWriting()
+	return true
+}
+
+// stopWriting lets others write, and closes a socket that nobody uses any more.
+// The caller holds mu.
+func (c *conn) stopWriting() {
+	if c.writing = false; c.gone {
+		c.driver.Close()
+	}
 }
 
 // portion is how much a client must take in time.
@@ -172,36 +209,33 @@ func (c *conn) wrote(n int) {
 }
 
 // broken notes that nothing can be written any more; the reader ends the
-// connection.
+// connection. The caller has set writing.
 func (c *conn) broken() {
 	c.mu.Lock()
-	c.writing, c.out = false, nil
+	defer c.mu.Unlock()
+	c.out, c.unsent = nil, nil
 	c.kill()
-	c.mu.Unlock()
+	c.stopWriting()
 }
 
 // kill ends a connection now. The reader takes it down. The caller holds mu.
 func (c *conn) kill() {
-	c.dead = true
-	c.killed.Store(true)
-	c.room.Broadcast()
-	c.wire.cut()
+	if !c.dead {
+		c.dead = true
+		c.killed.Store(true)
+		c.wire.cut()
+	}
 }
 
-// awaitRoom lets the reader of a client's connection wait while the client does
-// not read what it asked for.
-func (c *conn) awaitRoom() {
-	if !c.stuck.Load() || !c.down() {
-		return
+// full tells the reader of a client's connection to wait: the client does not
+// read what it asked for.
+func (c *conn) full() bool {
+	if !c.down() || !c.stuck.Load() {
+		return false
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.stuck.Load() && !c.dead && len(c.out.bytes()) > mostUnwritten {
-		c.room.Wait()
-		if c.partial.Load() != 0 {
-			c.partial.Store(time.Now().UnixNano()) // nothing was read meanwhile
-		}
-	}
+	return c.stuck.Load() && !c.dead && len(c.out.bytes()) > mostUnwritten
 }
 
 // buffers lends what is written.

@@ -31,17 +31,17 @@ type Listener interface {
 
 // Socket is a TCP connection that only a Poller watches. The Poller tells each
 // change once; what is known is kept here, by whoever uses the socket: one
-// goroutine at a time.
+// goroutine at a time, or one that receives and one that sends.
 type Socket struct {
 	descriptor
 	on       Listener
 	CanRead  bool // a read may find something
-	CanWrite bool // a write may be taken
 	Ended    bool // the end of the stream has come, maybe behind unread bytes
 	Broken   bool
+	CanWrite bool // a write may be taken; of who sends, all else of who receives
 }
 
-// Note takes in what the Poller has told.
+// Note takes in what the Poller has told, for one that does both.
 func (s *Socket) Note(e Events) {
 	if e&(Readable|Ended|Broken) != 0 {
 		s.CanRead = true

@@ -50,6 +50,10 @@ func (d *descriptor) Close() {
 	_ = syscall.Close(int(d.fd))
 }
 
+// CloseRead takes no more: what the peer sends is dropped. The Poller tells it as
+// an end of the stream.
+func (d *descriptor) CloseRead() { _ = syscall.Shutdown(int(d.fd), syscall.SHUT_RD) }
+
 // CloseWrite ends the stream that is sent.
 func (d *descriptor) CloseWrite() { _ = syscall.Shutdown(int(d.fd), syscall.SHUT_WR) }
 

@@ -40,6 +40,10 @@ func (d *descriptor) Close() {
 	d.running.Go(func() { _ = d.tcp.Close() })
 }
 
+// CloseRead takes no more: what the peer sends is dropped. The Poller tells it as
+// an end of the stream.
+func (d *descriptor) CloseRead() { _ = d.tcp.CloseRead() }
+
 // CloseWrite ends the stream that is sent.
 func (d *descriptor) CloseWrite() { _ = d.tcp.CloseWrite() }
 
