@@ -59,7 +59,7 @@ var imports = map[string][]string{
 	"pkg/nodeproxy": {"./pkg/mesh", "./pkg/route", "./pkg/telemetry", "./pkg/nodeproxy/http1", "./pkg/nodeproxy/http2", "./pkg/nodeproxy/l4", "./pkg/nodeproxy/limits", "./pkg/nodeproxy/upstream", "github.com/rs/zerolog"},
 	// Limits are numbers, for the engines and the commands alike.
 	"pkg/nodeproxy/limits": {},
-	"pkg/nodeproxy/poll": {},
+	"pkg/nodeproxy/poll":   {},
 	// Messages are bytes: whoever moves them is another's matter.
 	"pkg/nodeproxy/http1/wire": {},
 	"pkg/nodeproxy/http1":      {"./pkg/mesh", "./pkg/route", "./pkg/telemetry", "./pkg/policy", "./pkg/nodeproxy/http1/wire", "./pkg/nodeproxy/limits", "./pkg/nodeproxy/poll", "./pkg/nodeproxy/upstream", "github.com/rs/zerolog"},
