@@ -206,6 +206,7 @@ type result struct {
 	Error  string
 	Reason string
 	Echo   struct{ Pod, Version, Host, Peer, Forwarded string }
+	Took   time.Duration
 }
 
 // get makes n calls of a URL and fails on the first that went wrong.

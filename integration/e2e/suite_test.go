@@ -21,6 +21,7 @@ func TestCluster(t *testing.T) {
 		{"HTTPThroughTheOwnNode", testOwnNode},
 		{"PortsAndProtocols", testPortsAndProtocols},
 		{"Canary", testCanary},
+		{"MetricsAPI", testMetricsAPI},
 		{"Access", testAccess},
 		{"SplitWithAccess", testSplitWithAccess},
 		{"Guard", testGuard},

@@ -60,10 +60,11 @@ func answer(call func(*http.Request) (any, error)) http.HandlerFunc {
 
 // Result is one HTTP call: the server's Echo where there is one.
 type Result struct {
-	Status int    `json:"status"`
-	Error  string `json:"error,omitempty"`
-	Reason string `json:"reason,omitempty"` // the weft-reason header
-	Echo   Echo   `json:"echo"`
+	Status int           `json:"status"`
+	Error  string        `json:"error,omitempty"`
+	Reason string        `json:"reason,omitempty"` // the weft-reason header
+	Echo   Echo          `json:"echo"`
+	Took   time.Duration `json:"took"` // until all of the answer was read
 }
 
 func request(ctx context.Context, client *http.Client, method, url string, body []byte) (result Result) {
@@ -71,6 +72,8 @@ func request(ctx context.Context, client *http.Client, method, url string, body 
 	if err != nil {
 		return Result{Error: err.Error()}
 	}
+	began := time.Now()
+	defer func() { result.Took = time.Since(began) }()
 	response, err := client.Do(req)
 	if err != nil {
 		return Result{Error: err.Error()}

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -78,9 +79,16 @@ func serve() error {
 	return group.Wait()
 }
 
+// echo answers after ?delay= (a duration) and with ?status=, where a request has these.
 func echo(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
 	_, _ = io.Copy(io.Discard, r.Body)
+	if delay, err := time.ParseDuration(r.URL.Query().Get("delay")); err == nil {
+		time.Sleep(delay)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if status, err := strconv.Atoi(r.URL.Query().Get("status")); err == nil {
+		w.WriteHeader(status)
+	}
 	_ = json.NewEncoder(w).Encode(Echo{
 		Pod: os.Getenv("POD"), Version: os.Getenv("VERSION"), Host: r.Host, Path: r.URL.Path,
 		Peer: r.RemoteAddr, Forwarded: r.Header.Get("X-Forwarded-For"),

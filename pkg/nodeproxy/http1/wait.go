@@ -92,6 +92,10 @@ func (c *conn) expire() {
 		if x.policy.Active() && c.policyDue(x) {
 			return
 		}
+		if c.refusesBody(x) {
+			c.overdue(x, upstream.UpstreamTimeout, "the endpoint took nothing of the request for too long")
+			return
+		}
 		if x.left == 0 || c.now < x.left+grace {
 			c.gone(x)
 			return
@@ -114,6 +118,13 @@ func (c *conn) expire() {
 		}
 		c.end()
 	}
+}
+
+// refusesBody tells whether it is the endpoint that takes no byte of the request
+// for too long.
+func (c *conn) refusesBody(x *exchange) bool {
+	turn := c.state == exchanging && c.uploads(x) && (x.sent < len(x.out) || x.up.stuck)
+	return turn && c.now >= x.up.since+c.engine.config.Limits.BodyTimeout
 }
 
 // gone ends a connection whose client has left, or takes part no more.

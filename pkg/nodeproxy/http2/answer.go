@@ -79,6 +79,14 @@ type loss struct {
 	reason      upstream.Reason // empty means UpstreamReset
 }
 
+// what says it to a client that has got no answer.
+func (l *loss) what() string {
+	if l.reason == upstream.UpstreamTimeout {
+		return "the endpoint took nothing of the request for too long"
+	}
+	return "the endpoint broke off before its answer"
+}
+
 // outcome is what the loss says of a try.
 func (l *loss) outcome() policy.Outcome {
 	if l.unprocessed {
@@ -110,7 +118,7 @@ func (c *conn) lost(w *work, l loss) {
 		c.again(w, h)
 	case c.retry(w, h, l.outcome()):
 	default:
-		c.refuse(w, h, refusal{reason: reasonOr(l.reason), what: "the endpoint broke off before its answer"})
+		c.refuse(w, h, refusal{reason: reasonOr(l.reason), what: l.what()})
 	}
 }
 

@@ -137,9 +137,12 @@ type half struct {
 	localEnd   bool
 	thenReset  bool // the rest of the request is not wanted once all is sent
 	waits      bool // it is in blocked
-	left       int  // how much waited when it was looked after last
-	leftSince  time.Time
-	owed       int // what was sent but not yet credited to the peer half
+	owed       int  // what was sent but not yet credited to the peer half
+
+	// Since when the receiver owes a portion of what waits for its window, and
+	// how much was delivered then.
+	stalledSince time.Time
+	stalledFrom  uint64
 
 	// Since when the client owes a portion of its body, and how much of it was
 	// there then.

@@ -119,6 +119,11 @@ func (c *conn) look(w *work) {
 		c.mu.Unlock()
 		return
 	}
+	for _, l := range c.loseStalled(w) {
+		if l.to != nil {
+			l.to.lost(w, l.loss)
+		}
+	}
 	c.engine.mu.Lock()
 	quiescing := c.engine.quiescing
 	c.engine.mu.Unlock()
@@ -129,7 +134,6 @@ func (c *conn) look(w *work) {
 		return
 	}
 	c.loseWaiting(w)
-	c.loseUnread(w)
 	c.loseSlow(w)
 	idle := w.now.Sub(c.since)
 	switch {
@@ -185,18 +189,38 @@ func (c *conn) loseSlow(w *work) {
 	}
 }
 
-// loseUnread ends streams that an endpoint has answered without taking the rest
-// of their uploads: no client waits for them any more. The caller holds mu.
-func (c *conn) loseUnread(w *work) {
+// loseStalled ends streams whose receiver has given no window for what waits for
+// it: within BodyTimeout a client must take its portion, an endpoint anything.
+// What an endpoint's stream leads to is to be told when no lock is held.
+func (c *conn) loseStalled(w *work) (losses []step) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	most := &c.engine.config.Limits
 	for i := len(c.blocked) - 1; i >= 0; i-- {
 		h := c.blocked[i]
-		if c.down() || !h.remoteEnd || !h.end {
-			continue
-		}
-		if left := len(h.pending) - h.sent; h.leftSince.IsZero() || left != h.left {
-			h.left, h.leftSince = left, w.now
-		} else if w.now.Sub(h.leftSince) > c.engine.config.Limits.BodyTimeout {
+		switch {
+		case h.stalledSince.IsZero() || h.delivered-h.stalledFrom >= uint64(max(1, c.portion())):
+			h.stalledSince, h.stalledFrom = w.now, h.delivered
+		case w.now.Sub(h.stalledSince) <= most.BodyTimeout:
+		case c.down():
+			c.abandon(w, h)
+			h.call.left = true
 			c.drop(w, h, cancelled)
+		default:
+			losses = append(losses, c.stalled(w, h))
 		}
 	}
+	return losses
+}
+
+// stalled ends a stream of an endpoint that does not take the request's body.
+// After a whole answer the rest of it is not wanted. The caller holds mu.
+func (c *conn) stalled(w *work, h *half) step {
+	on := c.next(h)
+	on.lost, on.loss.reason = true, upstream.UpstreamTimeout
+	if h.remoteEnd {
+		on.loss.code = noError
+	}
+	c.drop(w, h, cancelled)
+	return on
 }

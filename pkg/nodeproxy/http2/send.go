@@ -1,6 +1,10 @@
 package http2
 
-import "github.com/weft-mesh/weft/pkg/nodeproxy/http2/hpack"
+import (
+	"time"
+
+	"github.com/weft-mesh/weft/pkg/nodeproxy/http2/hpack"
+)
 
 // mostUnwritten is how much may wait for a full socket before nothing more is
 // read from a client, or begun at an endpoint.
@@ -189,7 +193,7 @@ func (c *conn) unblock(w *work) {
 
 // unlist takes a half out of the row of those that wait. The caller holds mu.
 func (c *conn) unlist(h *half) {
-	h.waits = false
+	h.waits, h.stalledSince = false, time.Time{}
 	for i, b := range c.blocked {
 		if b == h {
 			copy(c.blocked[i:], c.blocked[i+1:])

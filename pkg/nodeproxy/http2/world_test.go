@@ -34,6 +34,7 @@ type world struct {
 	snapshot atomic.Pointer[upstream.Snapshot]
 	open     sync.WaitGroup // connections of clients
 	conns    atomic.Int64
+	registry *prometheus.Registry
 }
 
 func newWorld(t *testing.T, config http2.Config, endpoints ...string) *world {
@@ -44,10 +45,10 @@ func newWorld(t *testing.T, config http2.Config, endpoints ...string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{T: t, protocol: "h2c", http1: strings.HasPrefix(t.Name(), "TestBridge"), at: l.Addr().String(), key: upstream.Key{Listen: netip.MustParseAddrPort(l.Addr().String())}}
+	w := &world{T: t, protocol: "h2c", http1: strings.HasPrefix(t.Name(), "TestBridge"), at: l.Addr().String(), registry: prometheus.NewRegistry(), key: upstream.Key{Listen: netip.MustParseAddrPort(l.Addr().String())}}
 	w.serve(endpoints...)
 	config.Current = w.snapshot.Load
-	config.Metrics = telemetry.NewProxy(prometheus.NewRegistry(), telemetry.ProxyConfig{})
+	config.Metrics = telemetry.NewProxy(w.registry, telemetry.ProxyConfig{})
 	w.engine = http2.New(config)
 	var accepting sync.WaitGroup
 	accepting.Go(func() { w.accept(l) })
@@ -94,6 +95,22 @@ func (w *world) serve(endpoints ...string) {
 	if w.engine != nil {
 		w.engine.Forget(gone)
 	}
+}
+
+// refused is how many calls are counted as refused, or broken off, for a reason.
+func (w *world) refused(reason string) (n float64) {
+	families, err := w.registry.Gather()
+	if err != nil {
+		w.Error(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == "weft_refusals_total" && m.GetLabel()[0].GetValue() == reason {
+				n += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return n
 }
 
 // backend serves HTTP/2 with prior knowledge and returns where.
