@@ -122,7 +122,6 @@ func (s *stream) splice(fd uintptr) bool {
 		if err := s.target.Write(s.drain); err != nil {
 			s.err = err
 		}
-		s.tell(n - s.left)
 		if s.err != nil || s.talkAgain() {
 			return true
 		}
@@ -167,7 +166,6 @@ func (s *stream) send(b []byte) bool {
 	if err := s.target.Write(s.write); err != nil {
 		s.err = err
 	}
-	s.tell(len(b) - len(s.rest))
 	s.rest = nil
 	return s.err == nil
 }
@@ -185,6 +183,7 @@ func (s *stream) onWritable(fd uintptr) bool {
 		if err != nil {
 			return s.blocked(err)
 		}
+		s.tell(n)
 		s.rest = s.rest[n:]
 	}
 	return true
@@ -197,6 +196,7 @@ func (s *stream) onDrainable(fd uintptr) bool {
 		if err != nil {
 			return s.blocked(err)
 		}
+		s.tell(n)
 		s.left -= n
 	}
 	return true
