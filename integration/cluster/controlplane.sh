@@ -13,6 +13,7 @@ certificates() (
 	user kube-controller-manager /CN=system:kube-controller-manager
 	user kube-scheduler /CN=system:kube-scheduler
 	user kube-proxy /CN=system:kube-proxy
+	user kube-router /O=system:masters/CN=kube-router
 	for i in $nodes; do user node$i /O=system:nodes/CN=system:node:node$i "DNS:node$i,IP:$(node_ip $i)"; done
 )
 

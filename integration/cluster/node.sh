@@ -31,7 +31,9 @@ run_on_node() {
 		within 20 in_node "$n" ctr version ;;
 	kubelet) spawn "$n-kubelet" $enter "$bin/kubelet" --config "$d/kubelet.yaml" --kubeconfig "$n.kubeconfig" --hostname-override "$n" --node-ip "$(node_ip "${n#node}")" --root-dir "$d/kubelet" ;;
 	kube-proxy) spawn "$n-kube-proxy" $enter "$bin/kube-proxy" --kubeconfig kube-proxy.kubeconfig --hostname-override "$n" --proxy-mode nftables --cluster-cidr 10.244.0.0/16 --conntrack-max-per-core 0 --metrics-bind-address 127.0.0.1:10249 ;;
-	*) echo "no process $2 on a node, there are: containerd kubelet kube-proxy" >&2; return 1 ;;
+	# Of kube-router only what enforces NetworkPolicies.
+	kube-router) spawn "$n-kube-router" $enter "$bin/kube-router" --kubeconfig kube-router.kubeconfig --hostname-override "$n" --run-firewall --run-router=false --run-service-proxy=false --service-cluster-ip-range 10.96.0.0/16 --health-port 0 ;;
+	*) echo "no process $2 on a node, there are: containerd kubelet kube-proxy kube-router" >&2; return 1 ;;
 	esac
 }
 

@@ -14,61 +14,55 @@ import (
 	"github.com/weft-mesh/weft/pkg/metricsapi"
 )
 
+// The load of each caller: over well within the window of 30 s.
 const (
-	farNamespace = "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"
-	farService   = "sssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssss"
+	fast, slow, failing = 80, 10, 10
+	delay               = 100 * time.Millisecond
 )
 
-// The load of each caller: few enough to be over well within the window of 30 s.
-const (
-	farFast, farSlow, farFailed = 80, 10, 10
-	farDelay                    = 100 * time.Millisecond
-)
-
-// testMetricsAPI: what kubectl gets of a Deployment, its pods, its Service and its
-// callers is what the callers counted and measured; nobody else calls it.
+// testMetricsAPI: what kubectl gets of a Deployment, its pod, its Service and its
+// callers is what the callers counted and measured. Nobody else calls it.
 func testMetricsAPI(c *cluster) {
-	far := "namespaces/" + farNamespace
-	c.eventually(time.Minute, func() error { // what earlier parts called is no longer in the window
-		return sameCounts(c.counts("v1alpha2", far+"/deployments/far"), 0, 0)
-	})
-	took := c.callFar()
-	callers := len(took) / (farFast + farSlow + farFailed)
-	ok, failed := callers*(farFast+farSlow), callers*farFailed
-	pod := c.pods(farNamespace, "app=far")[0]
-	for _, path := range []string{far + "/deployments/far", far + "/pods/" + pod.Name, far + "/services/" + farService, far, far + "/deployments/far?t=1m"} {
+	c.ready("deployment/ledger", "shop")
+	if err := sameCounts(c.counts("v1alpha2", "namespaces/shop/deployments/ledger?t=1m"), 0, 0); err != nil {
+		c.Error(err)
+	}
+	took := c.callLedger()
+	callers := len(took) / (fast + slow + failing)
+	ok, failed := callers*(fast+slow), callers*failing
+	pod := c.pods("shop", "app=ledger")[0]
+	for _, path := range []string{"deployments/ledger", "pods/" + pod.Name, "services/ledger", "deployments/ledger?t=1m"} {
 		for _, version := range metricsapi.Versions() {
 			var got map[string]time.Duration
 			c.eventually(5*time.Second, func() error { // a request is counted when its answer is out
-				got = c.counts(version, path)
+				got = c.counts(version, "namespaces/shop/"+path)
 				return sameCounts(got, ok, failed)
 			})
 			c.latencies(path, got, took)
 		}
 	}
-	c.farEdges(far, pod.Name)
+	c.ledgerEdges(pod.Name)
 	// A shorter window is over first.
-	c.eventually(20*time.Second, func() error { return sameCounts(c.counts("v1alpha2", far+"/deployments/far?t=2s"), 0, 0) })
-	if err := sameCounts(c.counts("v1alpha2", far+"/deployments/far?t=1m"), ok, failed); err != nil {
+	c.eventually(20*time.Second, func() error { return sameCounts(c.counts("v1alpha2", "namespaces/shop/deployments/ledger?t=2s"), 0, 0) })
+	if err := sameCounts(c.counts("v1alpha2", "namespaces/shop/deployments/ledger?t=1m"), ok, failed); err != nil {
 		c.Error(err)
 	}
-	if out, err := c.try(c.kubectlBin, "get", "--raw", "/apis/metrics.smi-spec.io/v1alpha2/"+far+"/deployments/nothing"); err == nil || !strings.Contains(out, "not found") {
+	if out, err := c.try(c.kubectlBin, "get", "--raw", "/apis/metrics.smi-spec.io/v1alpha2/namespaces/shop/deployments/nothing"); err == nil || !strings.Contains(out, "not found") {
 		c.Errorf("the figures of a Deployment that is not there: %v\n%s", err, out)
 	}
 }
 
-// callFar has every caller make the load, and returns how long each call took,
+// callLedger has every caller make the load, and returns how long each call took,
 // the shortest first.
-func (c *cluster) callFar() (took []time.Duration) {
+func (c *cluster) callLedger() (took []time.Duration) {
 	c.Helper()
-	target := "http://" + farService + "." + farNamespace + ".mesh/"
 	for _, a := range c.callers() {
 		for _, part := range []struct {
 			query     string
 			n, status int
-		}{{"", farFast, 200}, {"?delay=" + farDelay.String(), farSlow, 200}, {"?status=503", farFailed, 503}} {
+		}{{"", fast, 200}, {"?delay=" + delay.String(), slow, 200}, {"?status=503", failing, 503}} {
 			var results []result
-			a.must("/http", url.Values{"url": {target + part.query}, "n": {fmt.Sprint(part.n)}}, &results)
+			a.must("/http", url.Values{"url": {"http://ledger.shop.mesh/" + part.query}, "n": {fmt.Sprint(part.n)}}, &results)
 			for _, r := range results {
 				if r.Status != part.status {
 					c.Fatalf("%s from %s: %d %s; want %d", part.query, a.pod.Spec.NodeName, r.Status, r.Error, part.status)
@@ -125,7 +119,7 @@ func (c *cluster) latencies(path string, got map[string]time.Duration, took []ti
 	for name, share := range map[string]int{"p50_response_latency": 50, "p90_response_latency": 90, "p99_response_latency": 99} {
 		least, most := time.Duration(1), took[(len(took)-1)*share/100]
 		if share == 99 {
-			least = farDelay - farDelay/off
+			least = delay - delay/off
 		}
 		if got[name] < least || got[name] > most+most/off {
 			c.Errorf("%s: %s is %v; want %v to %v", path, name, got[name], least, most+most/off)
@@ -133,23 +127,23 @@ func (c *cluster) latencies(path string, got map[string]time.Duration, took []ti
 	}
 }
 
-// farEdges: each caller's calls are an edge of their own, told at both ends.
-func (c *cluster) farEdges(far, pod string) {
+// ledgerEdges: each caller's calls are an edge of their own, told at both ends.
+func (c *cluster) ledgerEdges(pod string) {
 	c.Helper()
 	want := map[string]string{}
 	for _, a := range c.callers() {
-		want[a.pod.Name] = fmt.Sprint("from e2e ", farFast+farSlow, " ", farFailed)
+		want[a.pod.Name] = fmt.Sprint("from e2e ", fast+slow, " ", failing)
 	}
-	if got := c.edges(far + "/pods/" + pod + "/edges"); !maps.Equal(got, want) {
+	if got := c.edges("namespaces/shop/pods/" + pod + "/edges"); !maps.Equal(got, want) {
 		c.Errorf("the edges of pod %s: %v; want %v", pod, got, want)
 	}
 	all := len(want)
-	want = map[string]string{"caller": fmt.Sprint("from e2e ", all*(farFast+farSlow), " ", all*farFailed)}
-	if got := c.edges(far + "/services/" + farService + "/edges"); !maps.Equal(got, want) {
-		c.Errorf("the edges of Service %s: %v; want %v", farService, got, want)
+	want = map[string]string{"caller": fmt.Sprint("from e2e ", all*(fast+slow), " ", all*failing)}
+	if got := c.edges("namespaces/shop/services/ledger/edges"); !maps.Equal(got, want) {
+		c.Errorf("the edges of Service ledger: %v; want %v", got, want)
 	}
 	a := c.callers()[0]
-	to := fmt.Sprint("to ", farNamespace, " ", farFast+farSlow, " ", farFailed)
+	to := fmt.Sprint("to shop ", fast+slow, " ", failing)
 	if got := c.edges("namespaces/e2e/pods/" + a.pod.Name + "/edges"); got[pod] != to {
 		c.Errorf("the edges of pod %s: %v; want %q for %s", a.pod.Name, got, to, pod)
 	}

@@ -1,5 +1,5 @@
 // Package tools builds the programs that the tests run against: the
-// Kubernetes components with etcd, and CoreDNS. Each lives in a Go module of
+// Kubernetes components with etcd, CoreDNS, and kube-router. Each lives in a Go module of
 // its own below this folder, so that the product's go.mod stays clean, and is
 // built once into the user's cache folder.
 //
@@ -60,6 +60,14 @@ func sets() []set {
 			ldflags:  "-s -w",
 			usual:    "3 minutes",
 		},
+		{
+			name:     "kube-router",
+			pkg:      "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router",
+			binary:   "kube-router",
+			programs: []string{"kube-router"},
+			ldflags:  "-s -w",
+			usual:    "3 minutes",
+		},
 	}
 }
 
@@ -72,14 +80,11 @@ func Names() []string {
 	return names
 }
 
-// Needed lists the sets that Path has to build programs of: all but
-// Kubernetes where AssetsVariable is set.
+// Needed lists the sets that tests without root have programs of: all but
+// kube-router, and Kubernetes where AssetsVariable is set.
 func Needed() []string {
-	names := Names()
-	if os.Getenv(AssetsVariable) != "" {
-		names = slices.DeleteFunc(names, func(name string) bool { return name == "kubernetes" })
-	}
-	return names
+	assets := os.Getenv(AssetsVariable) != ""
+	return slices.DeleteFunc(Names(), func(name string) bool { return name == "kube-router" || assets && name == "kubernetes" })
 }
 
 // Path is the absolute path of the program called name, such as "etcd" or
