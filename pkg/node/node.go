@@ -104,6 +104,9 @@ func New(config Config) (*Node, error) {
 	if err := telemetry.RegisterPipeline(metrics, n.pipeline); err != nil {
 		return nil, err
 	}
+	if err := telemetry.RegisterPolicies(metrics, n.policies); err != nil {
+		return nil, err
+	}
 	n.counts = telemetry.NewProxy(metrics, telemetry.ProxyConfig{Series: config.Series, Live: n.living})
 	n.servers = append(n.servers, n.counts.Run)
 	if err := n.listen(metrics); err != nil {
@@ -201,6 +204,9 @@ func (n *Node) Latest() *control.Snapshot { return n.latest.Load() }
 // states is what the proxy has seen of endpoints. The admin API is there before
 // the proxy, but nothing asks before there is a Snapshot.
 func (n *Node) states(addresses []netip.AddrPort) []upstream.State { return n.proxy.States(addresses) }
+
+// policies are what traffic policies do. See states.
+func (n *Node) policies() []telemetry.Policies { return n.proxy.Policies() }
 
 // explain is what the proxy would do with a call.
 func (n *Node) explain(q upstream.Question) (upstream.Explanation, bool) { return n.proxy.Explain(q) }

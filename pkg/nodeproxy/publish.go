@@ -10,6 +10,7 @@ import (
 	"github.com/weft-mesh/weft/pkg/mesh"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 	"github.com/weft-mesh/weft/pkg/route"
+	"github.com/weft-mesh/weft/pkg/telemetry"
 )
 
 // ListenFailed is the reason of a Problem: a listening address of the Service
@@ -58,6 +59,16 @@ func (p *Proxy) Problems() []mesh.Problem {
 
 // States tells what the proxy has seen of endpoints.
 func (p *Proxy) States(addresses []netip.AddrPort) []upstream.State { return p.state.States(addresses) }
+
+// Policies tells what traffic policies do and have done; nothing before the first
+// Publish.
+func (p *Proxy) Policies() []telemetry.Policies {
+	s := p.current.Load()
+	if s == nil {
+		return nil
+	}
+	return s.Policies(time.Now())
+}
 
 // Explain says what would become of a call. It must not be called before the
 // first Publish.

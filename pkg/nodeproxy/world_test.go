@@ -38,6 +38,9 @@ func newWorld(t *testing.T, config nodeproxy.Config) *world {
 	w := &world{T: t, Inputs: mesh.NewInputs(), metrics: prometheus.NewRegistry()}
 	config.Metrics = telemetry.NewProxy(w.metrics, telemetry.ProxyConfig{})
 	w.proxy = nodeproxy.New(config)
+	if err := telemetry.RegisterPolicies(w.metrics, w.proxy.Policies); err != nil {
+		t.Fatal(err)
+	}
 	w.Pods[shop("caller-1")] = mesh.PodInput{IPs: []netip.Addr{netip.MustParseAddr("127.0.0.1")}, OwnerKind: "Deployment", OwnerName: "caller"}
 	t.Cleanup(func() { goleak.VerifyNone(t, before) })
 	t.Cleanup(func() {

@@ -97,9 +97,16 @@ func (b *Breaker) Record(now time.Time, status int, took time.Duration) {
 	}
 }
 
-// State returns the present state.
-func (b *Breaker) State() State {
+// State returns the state at a time, as the next call would find it.
+func (b *Breaker) State(now time.Time) State {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	passed := now.Sub(b.since)
+	switch {
+	case b.state == Open && passed >= b.open:
+		return Recovering
+	case b.state == Recovering && passed >= b.recovery:
+		return Closed
+	}
 	return b.state
 }

@@ -123,25 +123,28 @@ func TestBreaker(t *testing.T) {
 			}
 			return n
 		}
-		if n := passed(504, fewest-1); n != fewest-1 || b.State() != policy.Closed {
-			t.Errorf("%d calls passed, %v, before there was enough to judge", n, b.State())
+		if n := passed(504, fewest-1); n != fewest-1 || b.State(time.Now()) != policy.Closed {
+			t.Errorf("%d calls passed, %v, before there was enough to judge", n, b.State(time.Now()))
 		}
-		if passed(504, 300); b.State() != policy.Open {
-			t.Fatalf("%v though nothing answers; want open", b.State())
+		if passed(504, 300); b.State(time.Now()) != policy.Open {
+			t.Fatalf("%v though nothing answers; want open", b.State(time.Now()))
 		}
 		if n := passed(200, 100); n != 0 {
 			t.Errorf("%d calls passed an open circuit", n)
 		}
 		time.Sleep(10 * time.Second)
-		first, _ := passed(200, 1000), b.State()
+		if state := b.State(time.Now()); state != policy.Recovering {
+			t.Errorf("%v after its time; want recovering", state)
+		}
+		first := passed(200, 1000)
 		time.Sleep(7 * time.Second)
 		later := passed(200, 1000)
 		if first == 0 || first > 250 || later < 600 || later == 1000 {
 			t.Errorf("%d of 1000 calls passed at the begin of the recovery, %d near its end", first, later)
 		}
 		time.Sleep(3 * time.Second)
-		if n := passed(200, 1000); n != 1000 || b.State() != policy.Closed {
-			t.Errorf("%d of 1000 calls passed after the recovery, %v", n, b.State())
+		if n := passed(200, 1000); n != 1000 || b.State(time.Now()) != policy.Closed {
+			t.Errorf("%d of 1000 calls passed after the recovery, %v", n, b.State(time.Now()))
 		}
 	})
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 	"github.com/weft-mesh/weft/pkg/route"
+	"github.com/weft-mesh/weft/pkg/telemetry"
 )
 
 const (
@@ -22,14 +23,18 @@ const (
 // sendCopy sends a copy of a request that is held whole to where a policy wants
 // one, unless too many are under way. A goroutine of its own sees to it.
 func (c *conn) sendCopy(x *exchange) {
-	if x.copy.Cluster == nil || x.streamed {
+	if x.copy.Cluster == nil {
 		return
 	}
 	e := c.engine
-	if e.copies.Add(1) > mostCopies {
-		e.copies.Add(-1)
+	if x.streamed || e.copies.Add(1) > mostCopies {
+		if !x.streamed {
+			e.copies.Add(-1)
+		}
+		x.route.Policies.Count(telemetry.MirrorDropped)
 		return
 	}
+	x.route.Policies.Count(telemetry.Mirrored)
 	d := &delivery{
 		engine: e, at: c.at, client: c.client, by: x.copy.By, try: x.copy.Cluster.Try(c.client),
 		message: append([]byte(nil), x.out...), head: x.request.Head(),

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
+	"github.com/weft-mesh/weft/pkg/telemetry"
 )
 
 const (
@@ -41,6 +42,7 @@ func (c *conn) copyBody(w *work, h *half, piece []byte) {
 	}
 	if len(x.copied.body)+len(piece) > mostCopied {
 		x.copied = nil
+		x.route.Policies.Count(telemetry.MirrorDropped)
 		return
 	}
 	x.copied.body = append(x.copied.body, piece...)
@@ -84,8 +86,10 @@ func (c *conn) sendCopy(w *work, x *call) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.dead || m.final || len(m.halves) >= mostCopies {
+		x.route.Policies.Count(telemetry.MirrorDropped)
 		return
 	}
+	x.route.Policies.Count(telemetry.Mirrored)
 	m.last++
 	h := m.take(m.last)
 	m.credit, h.remoteEnd = largestWindow, true

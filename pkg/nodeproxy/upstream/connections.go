@@ -1,6 +1,10 @@
 package upstream
 
-import "time"
+import (
+	"time"
+
+	"github.com/weft-mesh/weft/pkg/telemetry"
+)
 
 // Connect counts a TCP connection that is to be made; false means that as many
 // are open as may be. Where it is true, Disconnect must follow.
@@ -10,6 +14,7 @@ func (p *Policies) Connect() bool {
 	}
 	if most := int64(p.Spec.MaxConnections); p.conns.Add(1) > most && most > 0 {
 		p.conns.Add(-1)
+		p.Count(telemetry.ByMaxConnections)
 		return false
 	}
 	return true

@@ -7,6 +7,7 @@ import (
 
 	"github.com/weft-mesh/weft/pkg/mesh"
 	"github.com/weft-mesh/weft/pkg/route"
+	"github.com/weft-mesh/weft/pkg/telemetry"
 )
 
 // Caller is who makes the calls of one connection. Address is required; the
@@ -51,6 +52,7 @@ func (c *Caller) Decide(s *Snapshot, r *Route, request route.Request) Decision {
 	}
 	if r.failover != nil && !cluster.serves() && r.failover.serves() {
 		cluster = r.failover
+		r.Policies.Count(telemetry.FailedOver)
 	}
 	return c.at(s, cluster, request, path)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/weft-mesh/weft/pkg/mesh"
 	"github.com/weft-mesh/weft/pkg/policy"
 	"github.com/weft-mesh/weft/pkg/route"
+	"github.com/weft-mesh/weft/pkg/telemetry"
 )
 
 // Policies are the policies of one port of a Service, with what they remember
@@ -37,7 +38,8 @@ type tally struct {
 	conns    atomic.Int64  // of TCP, open
 	waiting  atomic.Int64  // requests that wait for a connection
 	turn     atomic.Uint64 // of the round robin
-	compared atomic.Int64  // when success rates were compared last, in Unix nanoseconds
+	deeds    [telemetry.Deeds]atomic.Uint64
+	compared atomic.Int64 // when success rates were compared last, in Unix nanoseconds
 }
 
 // policyKey names a port over all Tables.
@@ -67,7 +69,7 @@ func (b *binder) policiesOf(p *route.Port) *Policies {
 func newPolicies(spec *mesh.Policy, before *Policies) *Policies {
 	p := &Policies{Spec: *spec}
 	p.retryOn, _ = policy.ParseRetryOn(spec.RetryOn)
-	if spec.OutlierConsecutive5xx > 0 || spec.OutlierConsecutiveGateway > 0 || spec.OutlierSuccessRate {
+	if ejects(spec) {
 		p.outliers = &policy.Outliers{
 			Consecutive5xx: spec.OutlierConsecutive5xx, ConsecutiveGateway: spec.OutlierConsecutiveGateway,
 			SuccessRate: spec.OutlierSuccessRate, Interval: spec.OutlierInterval,
@@ -177,10 +179,12 @@ func (p *Policies) Begin(now time.Time, r Request) (Call, Verdict) {
 		return Call{}, Verdict{}
 	}
 	if wait := p.limiter.Take(p.caller(&r)); wait > 0 {
+		p.Count(telemetry.ByRateLimit)
 		return Call{}, Verdict{Reason: RateLimited, What: "its caller has made too many requests", RetryAfter: wait}
 	}
 	if !p.breaker.Allow(now) {
-		return Call{}, Verdict{Reason: CircuitOpen, What: "the circuit breaker is " + p.breaker.State().String()}
+		p.Count(telemetry.ByCircuitBreaker)
+		return Call{}, Verdict{Reason: CircuitOpen, What: "the circuit breaker is " + p.breaker.State(now).String()}
 	}
 	verdict := p.fault(r.Fields)
 	if verdict.Reason != "" {
@@ -188,6 +192,7 @@ func (p *Policies) Begin(now time.Time, r Request) (Call, Verdict) {
 	}
 	if most := int64(p.Spec.MaxRequests); p.requests.Add(1) > most && most > 0 {
 		p.requests.Add(-1)
+		p.Count(telemetry.ByMaxRequests)
 		return Call{}, Verdict{Reason: Overloaded, What: "as many requests are under way as may be"}
 	}
 	if p.Spec.RetryAttempts > 1 {
@@ -238,9 +243,11 @@ func (p *Policies) fault(fields Fields) (v Verdict) {
 	}
 	if p.Spec.FaultDelay > 0 && rand.IntN(100) < p.Spec.FaultDelayPercent {
 		v.Delay = p.Spec.FaultDelay
+		p.Count(telemetry.Delayed)
 	}
 	if p.Spec.FaultAbort > 0 && rand.IntN(100) < p.Spec.FaultAbortPercent {
 		v.Reason, v.Status, v.What = Fault, p.Spec.FaultAbort, "this fault was asked for"
+		p.Count(telemetry.Aborted)
 	}
 	return v
 }
@@ -303,8 +310,10 @@ func (c *Call) Again(now time.Time, o policy.Outcome) (wait time.Duration, again
 		return 0, false
 	}
 	if !p.budget.Retry(now, p.Spec.RetryBudget, p.Spec.RetryBudgetMin) {
+		p.Count(telemetry.RetryOverBudget)
 		return 0, false
 	}
+	p.Count(telemetry.Retried)
 	return wait, true
 }
 
@@ -316,6 +325,7 @@ func (c *Call) Wait() bool {
 	}
 	if c.policies.waiting.Add(1) > int64(c.policies.Spec.MaxPending) {
 		c.policies.waiting.Add(-1)
+		c.policies.Count(telemetry.ByMaxPending)
 		return false
 	}
 	c.pending = true
@@ -347,8 +357,10 @@ func (c *Call) Oversized(header int, body int64) (no Verdict) {
 	spec := &c.policies.Spec
 	switch {
 	case spec.MaxHeaders > 0 && header > spec.MaxHeaders:
+		c.policies.Count(telemetry.ByMaxHeaders)
 		return Verdict{Reason: TooLarge, What: "its header fields are larger than they may be", Status: http.StatusRequestHeaderFieldsTooLarge}
 	case spec.MaxBody > 0 && body > int64(spec.MaxBody):
+		c.policies.Count(telemetry.ByMaxBody)
 		return Verdict{Reason: TooLarge, What: "its body is larger than it may be", Status: http.StatusRequestEntityTooLarge}
 	}
 	return Verdict{}
@@ -404,5 +416,6 @@ func (c *Cluster) healths() []*policy.Health {
 func (c *Cluster) eject(e *Endpoint, now time.Time) {
 	if c.policies.outliers.Eject(&e.health, now, c.healths()) {
 		e.rest.Store(max(e.rest.Load(), e.health.Until()))
+		c.policies.Count(telemetry.Ejected)
 	}
 }
