@@ -48,6 +48,7 @@ bench: ## the rebuild, the long tests of HTTP/1.1, and the data plane beside ngi
 	go run ./integration/bench -http2
 	go run ./integration/bench -tcp
 	go run ./integration/bench -open
+	go run ./integration/bench -cost
 	go run ./integration/bench -memory
 
 million: ## WAY=http1, http2 or translated: a million POSTs to endpoints that close idle connections after 1 to 5 ms, with and without retries

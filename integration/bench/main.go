@@ -7,6 +7,7 @@
 //	go run ./integration/bench -http2    # HTTP/2 and gRPC; needs nghttp2-client
 //	go run ./integration/bench -tcp      # TCP, HAProxy only
 //	go run ./integration/bench -open     # latency at 10,000 requests/s
+//	go run ./integration/bench -cost     # metrics and scrapes, beside the engines alone
 //	go run ./integration/bench -memory   # idle connections; Weft as a whole
 //
 // All have the same backends, the same load in turn, and the same number of
@@ -56,6 +57,8 @@ func main() {
 	http2 := flag.Bool("http2", false, "measure HTTP/2 and gRPC instead")
 	open := flag.Bool("open", false, "measure latency at a given rate instead")
 	memory := flag.Bool("memory", false, "measure what is held idle instead")
+	cost := flag.Bool("cost", false, "measure what metrics and scrapes cost instead")
+	engineKind := flag.String("engine", "", "internal: serve by the data plane alone, bare or counting")
 	tcp := flag.Bool("tcp", false, "measure TCP instead")
 	tcpBackends := flag.Bool("tcpbackends", false, "internal: serve TCP")
 	grpcBackends := flag.Bool("grpcbackends", false, "internal: serve gRPC")
@@ -72,6 +75,10 @@ func main() {
 		err = serveTCP(ctx)
 	case *tcp:
 		err = runTCP(ctx, *rounds, d, *only)
+	case *engineKind != "":
+		err = engine(ctx, *engineKind)
+	case *cost:
+		err = runCost(ctx, *rounds, d)
 	case *open:
 		err = runOpen(ctx, *rounds, d)
 	case *memory:
