@@ -85,7 +85,7 @@ func describe(good, all []reach.Answer[admin.Service]) *description {
 			if ok {
 				e.Load += known.Load
 				e.LatencyMs, e.Failures = max(e.LatencyMs, known.LatencyMs), max(e.Failures, known.Failures)
-				e.Resting = e.Resting || known.Resting
+				e.Resting, e.Ejected = e.Resting || known.Resting, e.Ejected || known.Ejected
 			}
 			endpoints[e.Address] = e
 		}
@@ -202,6 +202,8 @@ func (d *description) rows(p *console.Printer, table *console.Table, share strin
 // health says in words what is known of an endpoint.
 func health(p *console.Printer, e *admin.Endpoint) string {
 	switch {
+	case e.Ejected:
+		return p.Bad("ejected: its requests fail")
 	case e.Resting:
 		return p.Bad("refuses connections")
 	case e.Failures > 0:

@@ -92,6 +92,11 @@ type explained struct {
 
 // verdict is errNo where the call would be refused, or may be.
 func (e *explained) verdict() error {
+	for _, p := range e.Policies {
+		if p.Refuses > 0 {
+			return errNo
+		}
+	}
 	for _, o := range e.Outcomes {
 		if o.Reason != "" {
 			return errNo
@@ -115,6 +120,10 @@ func (c *explainCommand) print(p *console.Printer, e *explained) error {
 	rules := first("rules")
 	for i, r := range e.Rules {
 		rules(fmt.Sprintf("%d.", i+1), ruleLine(&r), arrow(p, r.Means))
+	}
+	policies := first("policies")
+	for _, policy := range e.Policies {
+		policies(policyLine(p, &policy))
 	}
 	var sum int64
 	for _, o := range e.Outcomes {
@@ -173,6 +182,18 @@ func arrow(p *console.Printer, means bool) string {
 	return p.Faint("does not mean it")
 }
 
+// policyLine says what a policy does, how things stand, and whom it refuses now.
+func policyLine(p *console.Printer, policy *upstream.ExplainedPolicy) string {
+	line := policy.Name + ": " + policy.Does
+	if policy.Now != "" {
+		line += "; now: " + policy.Now
+	}
+	if policy.Refuses > 0 {
+		line += ", " + p.Bad(fmt.Sprintf("refuses %d %%: %d %s", policy.Refuses, policy.Status, policy.Reason))
+	}
+	return line
+}
+
 func accessLine(p *console.Printer, a *upstream.ExplainedAccess) string {
 	who := "service account " + a.Account.String()
 	if a.Account == (mesh.Name{}) {
@@ -205,7 +226,7 @@ func outcomeLine(p *console.Printer, e *explained, o *upstream.Outcome) string {
 	if o.Reason == "" {
 		return p.Good("served") + " by " + o.Service.String() + " at " + addresses(o.Endpoints)
 	}
-	how := p.Bad(fmt.Sprintf("refused: %d %s", o.Reason.Status(), o.Reason))
+	how := p.Bad(fmt.Sprintf("refused: %d %s", o.Status, o.Reason))
 	if !e.HTTP {
 		how = p.Bad("refused: closed, " + string(o.Reason))
 	}

@@ -61,16 +61,13 @@ func (b *Breaker) Allow(now time.Time) bool {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	passed := now.Sub(b.since)
+	passing := b.passing(now)
 	switch {
-	case b.state == Open && passed < b.open:
-		return false
+	case passing < 1:
+		return rand.Float64() < passing
 	case b.state == Open:
 		b.turn(Recovering, now)
-		b.metrics.Reset()
-		return true // the first call tells most
-	case b.state == Recovering && passed < b.recovery:
-		return rand.Float64() < max(float64(passed)/float64(b.recovery), 0.01)
+		b.metrics.Reset() // the call that passes now tells most
 	case b.state == Recovering:
 		b.turn(Closed, now)
 	}
@@ -78,6 +75,25 @@ func (b *Breaker) Allow(now time.Time) bool {
 }
 
 func (b *Breaker) turn(to State, now time.Time) { b.state, b.since = to, now }
+
+// Passing is the share of calls that Allow lets pass now, from 0 to 1.
+func (b *Breaker) Passing(now time.Time) float64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.passing(now)
+}
+
+// passing is Passing for whoever holds mu.
+func (b *Breaker) passing(now time.Time) float64 {
+	passed := now.Sub(b.since)
+	switch {
+	case b.state == Open && passed < b.open:
+		return 0
+	case b.state == Recovering && passed < b.recovery:
+		return max(float64(passed)/float64(b.recovery), 0.01)
+	}
+	return 1
+}
 
 // Record takes in how a call that was allowed has ended: its status (502 and
 // 504 where no answer came) and how long it took.

@@ -50,11 +50,20 @@ func (c *Caller) Decide(s *Snapshot, r *Route, request route.Request) Decision {
 	if cluster == nil {
 		return unserved()
 	}
-	if r.failover != nil && !cluster.serves() && r.failover.serves() {
-		cluster = r.failover
+	serving := r.standIn(cluster)
+	if serving != cluster {
 		r.Policies.Count(telemetry.FailedOver)
 	}
-	return c.at(s, cluster, request, path)
+	return c.at(s, serving, request, path)
+}
+
+// standIn is the cluster that serves in the place of one: itself, or the
+// failover's while only that has an endpoint that does not rest.
+func (r *Route) standIn(cluster *Cluster) *Cluster {
+	if r.failover != nil && !cluster.serves() && r.failover.serves() {
+		return r.failover
+	}
+	return cluster
 }
 
 // read returns the path of a request in the form that rules see, where they

@@ -62,6 +62,8 @@ type Explanation struct {
 	Path string `json:"path,omitempty"`
 	// Rules are asked in this order, up to the one that means the call.
 	Rules []ExplainedRule `json:"rules"`
+	// Policies are those of the port that the call meets, in this order.
+	Policies []ExplainedPolicy `json:"policies,omitempty"`
 	// Outcomes are what may happen: one of them, each as often as its weight
 	// says.
 	Outcomes []Outcome `json:"outcomes"`
@@ -87,9 +89,11 @@ type ExplainedRule struct {
 type Outcome struct {
 	Weight  int64      `json:"weight"`
 	Service *mesh.Name `json:"service,omitempty"` // nil where none was chosen
-	// Reason and What are those of a refusal; empty where the call is served.
+	// Reason, What and the status are those of a refusal; empty where the call is
+	// served.
 	Reason Reason `json:"reason,omitempty"`
 	What   string `json:"what,omitempty"`
+	Status int    `json:"status,omitempty"`
 	// Endpoints are those that may serve it.
 	Endpoints []netip.AddrPort `json:"endpoints,omitempty"`
 	// Access is what was decided for each kind of endpoints that somebody guards.
@@ -134,9 +138,13 @@ func (s *Snapshot) Explain(q Question) (e Explanation, ok bool) {
 		e.refuse(unserved())
 	}
 	for i, cluster := range rule.clusters {
-		o := c.outcome(&quiet, cluster, request, path)
+		o := c.outcome(&quiet, r.standIn(cluster), request, path)
 		o.Weight = rule.Backends[i].Weight
 		e.Outcomes = append(e.Outcomes, o)
+	}
+	e.Policies = r.policies(&quiet, &c, q)
+	if p := certain(e.Policies); p != nil {
+		e.Outcomes = []Outcome{{Weight: 1, Reason: p.Reason, Status: p.Status, What: "the " + p.Name + " of the Service lets none through"}}
 	}
 	return e, true
 }
@@ -175,13 +183,16 @@ func (e *Explanation) asked(r *Route, chosen *rule) {
 }
 
 func (e *Explanation) refuse(d Decision) {
-	e.Outcomes = []Outcome{{Weight: 1, Reason: d.Reason, What: d.What}}
+	e.Outcomes = []Outcome{{Weight: 1, Reason: d.Reason, Status: d.Reason.Status(), What: d.What}}
 }
 
 // outcome is what happens at one cluster.
 func (c *Caller) outcome(s *Snapshot, cluster *Cluster, request route.Request, path []byte) Outcome {
 	d := c.at(s, cluster, request, path)
 	o := Outcome{Service: &cluster.Service, Reason: d.Reason, What: d.What}
+	if d.Reason != "" {
+		o.Status = d.Reason.Status()
+	}
 	kinds := cluster.parts
 	if len(kinds) == 0 {
 		kinds = []*Cluster{cluster}

@@ -14,8 +14,10 @@ type State struct {
 	LatencyMs float64 `json:"latencyMs,omitempty"`
 	// Failures are the connection attempts that failed in a row.
 	Failures int `json:"failures,omitempty"`
-	// Resting is true while the endpoint is passed over for its failures.
+	// Resting is true while the endpoint is passed over for its failures, Ejected
+	// where these are of requests, not of connections.
 	Resting bool `json:"resting,omitempty"`
+	Ejected bool `json:"ejected,omitempty"`
 }
 
 // States returns what is known of endpoints; an address that no Table names has
@@ -34,7 +36,7 @@ func (s *Set) States(addresses []netip.AddrPort) []State {
 }
 
 func (e *Endpoint) state(now int64) State {
-	out := State{Address: e.Address, Load: e.Load(), Failures: int(e.failures.Load()), Resting: e.resting()}
+	out := State{Address: e.Address, Load: e.Load(), Failures: int(e.failures.Load()), Resting: e.resting(), Ejected: e.health.Ejected(time.Now())}
 	if ns, known := e.latency.estimate(now); known {
 		out.LatencyMs = float64(ns) / float64(time.Millisecond)
 	}
