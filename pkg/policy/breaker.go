@@ -117,12 +117,11 @@ func (b *Breaker) Record(now time.Time, status int, took time.Duration) {
 func (b *Breaker) State(now time.Time) State {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	passed := now.Sub(b.since)
 	switch {
-	case b.state == Open && passed >= b.open:
+	case b.passing(now) < 1:
+		return b.state
+	case b.state == Open:
 		return Recovering
-	case b.state == Recovering && passed >= b.recovery:
-		return Closed
 	}
-	return b.state
+	return Closed
 }

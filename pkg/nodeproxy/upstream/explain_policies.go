@@ -86,7 +86,7 @@ func (p *Policies) sayBreaker(now time.Time) *ExplainedPolicy {
 		return nil
 	}
 	e := &ExplainedPolicy{
-		Name: "circuit breaker", Now: p.breaker.State().String(),
+		Name: "circuit breaker", Now: p.breaker.State(now).String(),
 		Does: fmt.Sprintf("refuses all for %v once %s, then lets ever more through for %v", p.Spec.CircuitBreakerOpen, p.Spec.CircuitBreakerExpression, p.Spec.CircuitBreakerRecovery),
 	}
 	return e.refuse(int(100*(1-p.breaker.Passing(now))), CircuitOpen, CircuitOpen.Status())

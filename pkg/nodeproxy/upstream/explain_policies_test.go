@@ -162,7 +162,7 @@ func TestWhatPoliciesRefuseNowIsTold(t *testing.T) {
 		call.End(time.Now(), 503)
 		says("; open!", "circuit-open<nil>")
 		<-time.After(11 * time.Second)
-		says("through for 10s; open", "shop/orders") // the next call passes
+		says("; recovering\n", "shop/orders") // the next call passes
 		call = begin(1)[0]
 		call.End(time.Now(), 200)
 		says("; recovering!", "shop/orders")
