@@ -33,6 +33,7 @@ type description struct {
 	Service *mesh.Service `json:"service"`
 	// Endpoints have the load of all proxies, and the worst that one has seen.
 	Endpoints []admin.Endpoint `json:"endpoints"`
+	Access    []admin.Access   `json:"access,omitempty"`
 	Proxies   []proxyView      `json:"proxies"`
 	Problems  []mesh.Problem   `json:"problems"`
 }
@@ -77,7 +78,7 @@ func (c *describeCommand) Run(ctx context.Context, out io.Writer) error {
 // describe puts the answers together. The newest Table says what the Service is.
 func describe(good, all []reach.Answer[admin.Service]) *description {
 	newest := slices.MaxFunc(good, func(a, b reach.Answer[admin.Service]) int { return a.Value.Built.Compare(b.Value.Built) })
-	d := &description{Service: newest.Value.Service, Problems: newest.Value.Problems}
+	d := &description{Service: newest.Value.Service, Access: newest.Value.Access, Problems: newest.Value.Problems}
 	endpoints := map[netip.AddrPort]admin.Endpoint{}
 	for _, a := range good {
 		for _, e := range a.Value.Endpoints {
@@ -123,6 +124,7 @@ func (d *description) print(p *console.Printer) error {
 			return err
 		}
 	}
+	d.printAccess(p)
 	if err := d.printProxies(p); err != nil {
 		return err
 	}
@@ -210,6 +212,28 @@ func health(p *console.Printer, e *admin.Endpoint) string {
 		return p.Doubtful("refused the last connection")
 	}
 	return p.Good("ok")
+}
+
+// printAccess writes who may call the endpoints.
+func (d *description) printAccess(p *console.Printer) {
+	if len(d.Access) > 0 {
+		p.Printf("\n%s\n", p.Strong("Access"))
+	}
+	for _, a := range d.Access {
+		line, grants := modeLine(a.Mode), a.Grants
+		switch {
+		case a.Mode == mesh.AccessOff:
+			grants = nil
+		case len(grants) == 0 && a.Mode == mesh.AccessEnforce:
+			line = p.Bad("nobody may call it: no TrafficTarget names it")
+		}
+		p.Printf("  service account %s (%s): %s\n", a.Account, a.Mode, line)
+		for _, g := range grants {
+			for _, may := range sourcesMay(g) {
+				p.Printf("    %s\n", may)
+			}
+		}
+	}
 }
 
 func (d *description) printProxies(p *console.Printer) error {

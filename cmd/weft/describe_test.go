@@ -35,6 +35,13 @@ func TestDescribePutsTheAnswersOfAllProxiesTogether(t *testing.T) {
 		answer("c", now.Add(-time.Hour), upstream.State{Address: one, Load: 10}),
 		{Proxy: &reach.Proxy{Name: "weft-d", Node: "d"}, Err: errors.New("no answer within 5s")},
 	}
+	target := mesh.Ref{Kind: "TrafficTarget", Namespace: "shop", Name: "reads"}
+	all[1].Value.Access = []admin.Access{
+		{Account: mesh.Name{Namespace: "shop", Name: "orders"}, Mode: mesh.AccessEnforce, Grants: []*mesh.Grant{{
+			Origin: target, Sources: []mesh.Principal{mesh.Account("front", "web")}, Requests: true, Matches: []*mesh.RequestMatch{{Methods: []string{"GET"}, Path: "/a"}},
+		}}},
+		{Account: mesh.Name{Namespace: "shop", Name: "spare"}, Mode: mesh.AccessEnforce},
+	}
 	d := describe(all[:3], all)
 	d.Name = "orders.shop.mesh"
 	var out strings.Builder
@@ -47,6 +54,11 @@ Port 80: http, mesh port 10017
     SHARE  BACKEND  ENDPOINT     POD  SINCE  STATE                LOAD  LATENCY
            orders   10.0.0.1:80  -    -      ok                     15   3.0 ms
            orders   10.0.0.2:80  -    -      refuses connections     0        -
+
+Access
+  service account shop/orders (enforce): nobody may do anything but what follows
+    front/web may: GET path /a, by TrafficTarget shop/reads
+  service account shop/spare (enforce): nobody may call it: no TrafficTarget names it
 
 Proxies
     NODE  PROXY   TABLE  SINCE  SEES IT SO

@@ -229,59 +229,28 @@ func shares(backends []mesh.Backend) string {
 	return strings.Join(out, ", ")
 }
 
-// accessFacts tells, for each service account that workloads run as, who may
-// call them.
+// accessFacts tells, for each service account that workloads run as and each
+// IdentityBinding that they are in, who may call them; and who is in a binding.
 func accessFacts(m *mesh.Mesh, out map[string][]string) {
-	modes := map[mesh.Name]mesh.AccessMode{}
+	modes := map[mesh.Principal]mesh.AccessMode{}
 	for _, w := range m.Workloads {
-		modes[mesh.Name{Namespace: w.Name.Namespace, Name: w.ServiceAccount}] = w.Access
-	}
-	for account, mode := range modes {
-		subject := "Calls to service account " + account.String()
-		switch mode {
-		case mesh.AccessOff:
-			out[subject] = []string{"everybody may do everything"}
-			continue
-		case mesh.AccessAudit:
-			out[subject] = []string{"everybody may do everything; what is not allowed is told"}
-		default:
-			out[subject] = []string{"nobody may do anything but what follows"}
-		}
-		for _, g := range m.Access.Grants {
-			if g.Destination.Name != account || g.Destination.Binding {
-				continue
-			}
-			for _, from := range g.Sources {
-				for _, may := range granted(g) {
-					out[subject] = append(out[subject], from.Name.String()+" may: "+may)
-				}
+		for _, p := range w.Principals() {
+			modes[p] = w.Access
+			if members := "Workloads of " + principal(p); p.Binding && !slices.Contains(out[members], owner(w)) {
+				out[members] = append(out[members], owner(w))
 			}
 		}
 	}
-}
-
-// granted writes what a Grant allows.
-func granted(g *mesh.Grant) (out []string) {
-	on := ""
-	switch {
-	case g.Port != 0:
-		on = fmt.Sprintf(" on port %d", g.Port)
-	case len(g.TCP.Only) > 0:
-		on = fmt.Sprintf(" on TCP ports %s", numbers(g.TCP.Only))
-	case len(g.UDP.Only) > 0:
-		on = fmt.Sprintf(" on UDP ports %s", numbers(g.UDP.Only))
+	for p, mode := range modes {
+		var may []string
+		if !p.Binding { // whose workloads have accounts, which say the mode
+			may = append(may, modeLine(mode))
+		}
+		if mode != mesh.AccessOff {
+			may = append(may, grantedTo(m.Access.Grants, p)...)
+		}
+		if len(may) > 0 {
+			out["Calls to "+principal(p)] = may
+		}
 	}
-	if !g.Requests {
-		return []string{"everything" + on + by(g)}
-	}
-	for _, m := range g.Matches {
-		out = append(out, requestsOf(m)+on+by(g))
-	}
-	return out
-}
-
-func by(g *mesh.Grant) string { return ", by " + g.Origin.String() }
-
-func numbers(ports []uint16) string {
-	return strings.Trim(strings.ReplaceAll(fmt.Sprint(ports), " ", ", "), "[]")
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -19,6 +20,60 @@ func TestDiffNamesTheFileThatIsNotThere(t *testing.T) {
 	err := run(t.Context(), []string{"diff", "--manifests=../../docs/shop.yaml", "-f", "nowhere.yaml"}, io.Discard)
 	if want := "--file: stat nowhere.yaml: no such file or directory"; err == nil || err.Error() != want {
 		t.Errorf("%v; want %q", err, want)
+	}
+}
+
+// Who is in an IdentityBinding, and what is allowed to it and to its workloads,
+// is told by its name.
+func TestDiffKnowsIdentityBindings(t *testing.T) {
+	const pod = `
+apiVersion: v1
+kind: Pod
+metadata: {name: orders-1, namespace: shop, labels: {app: orders, tier: %s}}
+spec: {serviceAccountName: default}
+status: {phase: Running, podIP: 10.0.0.1, podIPs: [{ip: 10.0.0.1}]}
+---
+`
+	folder := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(folder, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	now := write("now.yaml", fmt.Sprintf(pod, "back")+`
+apiVersion: access.smi-spec.io/v1alpha4
+kind: IdentityBinding
+metadata: {name: tier, namespace: shop}
+spec: {schemes: {podLabelSelector: {matchLabels: {tier: front}}}}
+---
+apiVersion: access.smi-spec.io/v1alpha4
+kind: TrafficTarget
+metadata: {name: in, namespace: shop}
+spec:
+  destination: {kind: IdentityBinding, name: tier}
+  rules: [{kind: TCPRoute, name: all}]
+  sources: [{kind: IdentityBinding, name: tier, namespace: shop}, {kind: ServiceAccount, name: web, namespace: front}]
+---
+apiVersion: specs.smi-spec.io/v1alpha4
+kind: TCPRoute
+metadata: {name: all, namespace: shop}
+`)
+	var out strings.Builder
+	err := run(t.Context(), []string{"diff", "--access=enforce", "--manifests", now, "-f", write("new.yaml", fmt.Sprintf(pod, "front"))}, &out)
+	if !errors.Is(err, errNo) {
+		t.Errorf("error %v; want the answer no", err)
+	}
+	want := `Calls to identity binding shop/tier
+  + identity binding shop/tier may: everything, by TrafficTarget shop/in
+  + front/web may: everything, by TrafficTarget shop/in
+
+Workloads of identity binding shop/tier
+  + Pod shop/orders-1
+`
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Error(diff)
 	}
 }
 

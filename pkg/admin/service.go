@@ -21,6 +21,9 @@ type Service struct {
 	Service    *mesh.Service `json:"service"`
 	// Endpoints are those that its ports and routes name, each once, by address.
 	Endpoints []Endpoint `json:"endpoints"`
+	// Access is who may call those endpoints, by service account; endpoints that
+	// are no pods go by the Service's own mode.
+	Access []Access `json:"access,omitempty"`
 	// Problems are those of the objects of its namespace: a route that could not
 	// be put on the Service is not to be found otherwise.
 	Problems []mesh.Problem `json:"problems"`
@@ -34,6 +37,13 @@ type Endpoint struct {
 	Node           string     `json:"node,omitempty"`
 	Zone           string     `json:"zone,omitempty"`
 	Since          *time.Time `json:"since,omitempty"` // when the pod was made
+}
+
+// Access is who may call the endpoints that run as one service account.
+type Access struct {
+	Account mesh.Name       `json:"account"`
+	Mode    mesh.AccessMode `json:"mode"`
+	Grants  []*mesh.Grant   `json:"grants,omitempty"` // those that name the account, or a binding that an endpoint is in
 }
 
 // services serves one Service.
@@ -66,7 +76,7 @@ func (h services) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	writeJSON(w, Service{
-		Generation: s.Generation, Built: s.Built, Service: service, Endpoints: h.endpoints(endpoints),
+		Generation: s.Generation, Built: s.Built, Service: service, Endpoints: h.endpoints(endpoints), Access: accessOf(s.Mesh, endpoints),
 		Problems: slices.DeleteFunc(append([]mesh.Problem{}, h.problems()...), func(p mesh.Problem) bool { return p.Object.Namespace != name.Namespace }),
 	})
 }
@@ -90,6 +100,34 @@ func (h services) endpoints(of map[netip.AddrPort]mesh.Endpoint) []Endpoint {
 		out[i] = Endpoint{State: state, Node: e.Node, Zone: e.Zone}
 		if w := e.Workload; w != nil {
 			out[i].Pod, out[i].ServiceAccount, out[i].Since = w.Name.Name, w.ServiceAccount, &w.Created
+		}
+	}
+	return out
+}
+
+// accessOf says who may call endpoints.
+func accessOf(m *mesh.Mesh, endpoints map[netip.AddrPort]mesh.Endpoint) (out []Access) {
+	means := map[mesh.Name]map[mesh.Principal]bool{}
+	for _, e := range endpoints {
+		w := e.Workload
+		if w == nil {
+			continue
+		}
+		account := mesh.Name{Namespace: w.Name.Namespace, Name: w.ServiceAccount}
+		if means[account] == nil {
+			means[account] = map[mesh.Principal]bool{}
+			out = append(out, Access{Account: account, Mode: w.Access})
+		}
+		for _, p := range w.Principals() {
+			means[account][p] = true
+		}
+	}
+	slices.SortFunc(out, func(a, b Access) int { return a.Account.Compare(b.Account) })
+	for i := range out {
+		for _, g := range m.Access.Grants {
+			if means[out[i].Account][g.Destination] {
+				out[i].Grants = append(out[i].Grants, g)
+			}
 		}
 	}
 	return out
