@@ -62,13 +62,15 @@ var imports = map[string][]string{
 	"pkg/nodeproxy/poll":   {},
 	// Messages are bytes: whoever moves them is another's matter.
 	"pkg/nodeproxy/http1/wire": {},
-	"pkg/nodeproxy/http1":      {"./pkg/mesh", "./pkg/route", "./pkg/telemetry", "./pkg/policy", "./pkg/nodeproxy/http1/wire", "./pkg/nodeproxy/limits", "./pkg/nodeproxy/poll", "./pkg/nodeproxy/upstream", "github.com/rs/zerolog"},
+	"pkg/nodeproxy/http1":      {"./pkg/mesh", "./pkg/route", "./pkg/telemetry", "./pkg/policy", "./pkg/nodeproxy/http1/wire", "./pkg/nodeproxy/limits", "./pkg/nodeproxy/poll", "./pkg/nodeproxy/tlsrelay", "./pkg/nodeproxy/upstream", "github.com/rs/zerolog"},
 	"pkg/nodeproxy/l4":         {"./pkg/mesh", "./pkg/route", "./pkg/telemetry", "./pkg/nodeproxy/upstream", "github.com/rs/zerolog"},
 	// The engine rests on the standard library, down to its own HPACK; it takes
 	// HTTP/1 clients too, whose messages are wire's.
-	"pkg/nodeproxy/http2":       {"./pkg/mesh", "./pkg/nodeproxy/http1/wire", "./pkg/nodeproxy/http2/hpack", "./pkg/nodeproxy/limits", "./pkg/nodeproxy/poll", "./pkg/route", "./pkg/telemetry", "./pkg/nodeproxy/upstream", "./pkg/policy", "github.com/rs/zerolog"},
+	"pkg/nodeproxy/http2":       {"./pkg/mesh", "./pkg/nodeproxy/http1/wire", "./pkg/nodeproxy/http2/hpack", "./pkg/nodeproxy/limits", "./pkg/nodeproxy/poll", "./pkg/nodeproxy/tlsrelay", "./pkg/route", "./pkg/telemetry", "./pkg/nodeproxy/upstream", "./pkg/policy", "github.com/rs/zerolog"},
 	"pkg/nodeproxy/http2/hpack": {},
-	"pkg/nodeproxy/upstream":    {"./pkg/mesh", "./pkg/route", "./pkg/policy", "./pkg/telemetry"},
+	"pkg/nodeproxy/upstream":    {"./pkg/mesh", "./pkg/route", "./pkg/policy", "./pkg/telemetry", "./pkg/nodeproxy/tlsrelay"},
+	// TLS is the standard library's, behind a socket that engines take for plain.
+	"pkg/nodeproxy/tlsrelay": {},
 	// Flags, environment and files are paerser's.
 	"internal/config": {"github.com/traefik/paerser", "sigs.k8s.io/yaml"},
 	// What a person sees is text.

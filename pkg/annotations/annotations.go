@@ -55,12 +55,13 @@ func Policies(ref mesh.Ref, all map[string]string) mesh.Policies {
 }
 
 // Name is the annotation, without its prefix, of a field of mesh.Policy:
-// RetryAttempts is retry-attempts.
+// RetryAttempts is retry-attempts, TLSCaSecret tls-ca-secret.
 func Name(field string) string {
 	var b strings.Builder
 	digit := false
 	for i, r := range field {
-		if i > 0 && (unicode.IsUpper(r) || unicode.IsDigit(r) && !digit) {
+		begins := unicode.IsUpper(r) && !(i > 0 && unicode.IsUpper(rune(field[i-1])) && i+1 < len(field) && unicode.IsUpper(rune(field[i+1])))
+		if i > 0 && (begins || unicode.IsDigit(r) && !digit) {
 			b.WriteByte('-')
 		}
 		digit = unicode.IsDigit(r)

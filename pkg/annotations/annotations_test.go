@@ -56,6 +56,7 @@ func TestBadValues(t *testing.T) {
 		"ratelimit-average": "1e3", "ratelimit-period": "0", "ratelimit-by": "mood", "outlier-success-rate": "perhaps", "fault-abort": "99",
 		"load-balancer": "best", "load-balancer-by": "header:", "sticky-cookie": "a=b", "sticky-header": "x y", "slow-start": "1us",
 		"request-headers-set": "host: x", "response-headers-remove": "x y", "max-body": "-1", "proxy-protocol": "v2", "mirror-percent": "101",
+		"scheme": "h2c", "tls-ca-secret": "shop/ca", "tls-server-name": "https://orders",
 		"retry-atempts": "3", "timeout.nowhere.else": "x",
 	} {
 		got := annotations.Policies(ref, map[string]string{"weft.mesh/" + annotation: value, "weft.mesh/max-requests": "7"})
@@ -115,7 +116,7 @@ func TestTraefikMesh(t *testing.T) {
 		t.Error(diff)
 	}
 	for _, test := range []struct{ traffic, scheme, want string }{
-		{"http", "", "http"}, {"tcp", "", "tcp"}, {"udp", "", ""}, {"http", "h2c", "h2c"}, {"", "h2c", "h2c"}, {"tcp", "http", "tcp"}, {"", "", ""}, {"", "https", ""},
+		{"http", "", "http"}, {"tcp", "", "tcp"}, {"udp", "", ""}, {"http", "h2c", "h2c"}, {"", "h2c", "h2c"}, {"tcp", "http", "tcp"}, {"", "", ""}, {"", "https", "http"}, {"tcp", "https", "tcp"},
 	} {
 		all := map[string]string{}
 		if test.traffic != "" {
@@ -130,7 +131,7 @@ func TestTraefikMesh(t *testing.T) {
 	}
 	ref := mesh.Ref{Kind: "Service"}
 	for _, wrong := range []map[string]string{
-		{"mesh.traefik.io/scheme": "https"}, {"mesh.traefik.io/traffic-type": "sctp"}, {"mesh.traefik.io/ratelimit-average": "1"},
+		{"mesh.traefik.io/scheme": "ftp"}, {"mesh.traefik.io/traffic-type": "sctp"}, {"mesh.traefik.io/ratelimit-average": "1"},
 		{"mesh.traefik.io/retry-attempts": "x"}, {"mesh.traefik.io/retry-atempts": "3"},
 	} {
 		if p := annotations.Policies(ref, wrong).Problems; len(p) != 1 {
@@ -142,7 +143,7 @@ func TestTraefikMesh(t *testing.T) {
 // The names of the annotations, the defaults and the checks stand for each field.
 func TestNames(t *testing.T) {
 	for field, want := range map[string]string{
-		"Timeout": "timeout", "RetryAttempts": "retry-attempts", "OutlierConsecutive5xx": "outlier-consecutive-5xx",
+		"Timeout": "timeout", "TLSCaSecret": "tls-ca-secret", "TLSServerName": "tls-server-name", "RetryAttempts": "retry-attempts", "OutlierConsecutive5xx": "outlier-consecutive-5xx",
 	} {
 		if got := annotations.Name(field); got != want {
 			t.Errorf("the annotation of %s is %s; want %s", field, got, want)

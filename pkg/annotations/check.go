@@ -93,6 +93,12 @@ func checkText(name string, p *mesh.Policy) error {
 	case "ResponseHeadersSet", "ResponseHeadersAdd", "ResponseHeadersRemove":
 		_, err := policy.NewEdits(p.ResponseHeadersSet, p.ResponseHeadersAdd, p.ResponseHeadersRemove)
 		return err
+	case "Scheme":
+		return oneOf(p.Scheme, mesh.SchemeHTTP, mesh.SchemeHTTPS)
+	case "TLSCaSecret":
+		return hostName(p.TLSCaSecret, "the name of a Secret")
+	case "TLSServerName":
+		return hostName(p.TLSServerName, "a DNS name or an IP address")
 	case "RatelimitBy":
 		if name, isHeader := strings.CutPrefix(p.RatelimitBy, "header:"); isHeader && isToken(name) {
 			return nil
@@ -106,6 +112,17 @@ func checkText(name string, p *mesh.Policy) error {
 func token(name string) error {
 	if name != "" && !isToken(name) {
 		return errors.New("it takes a name of letters, digits, dashes and underscores")
+	}
+	return nil
+}
+
+// hostName tells what is wrong with a name of the form that DNS and objects of
+// Kubernetes have; none is fine.
+func hostName(name, what string) error {
+	if strings.ContainsFunc(name, func(r rune) bool {
+		return r != '-' && r != '.' && r != ':' && !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9')
+	}) {
+		return errors.New("it takes " + what)
 	}
 	return nil
 }

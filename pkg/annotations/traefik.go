@@ -3,6 +3,8 @@ package annotations
 import (
 	"slices"
 	"strings"
+
+	"github.com/weft-mesh/weft/pkg/mesh"
 )
 
 // foreignPrefixes are those of Traefik Mesh, the newer last: it wins.
@@ -42,6 +44,9 @@ func translated(all map[string]string) map[string]string {
 	if protocol := protocolOf(said["traffic-type"], said["scheme"]); protocol != "" {
 		out[Prefix+"protocol"] = protocol
 	}
+	if said["scheme"] == mesh.SchemeHTTPS {
+		out[Prefix+"scheme"] = mesh.SchemeHTTPS
+	}
 	return out
 }
 
@@ -55,7 +60,7 @@ func protocolOf(trafficType, scheme string) string {
 		return ""
 	case scheme == "h2c":
 		return "h2c"
-	case trafficType == "http" || scheme == "http":
+	case trafficType == "http" || scheme == mesh.SchemeHTTP || scheme == mesh.SchemeHTTPS:
 		return "http"
 	}
 	return ""
@@ -64,7 +69,7 @@ func protocolOf(trafficType, scheme string) string {
 // refuseForeign tells which annotations of Traefik Mesh take no effect.
 func (d *decoder) refuseForeign(all map[string]string) {
 	said := foreign(all)
-	for name, words := range map[string][]string{"traffic-type": {"http", "tcp", "udp"}, "scheme": {"http", "h2c"}} {
+	for name, words := range map[string][]string{"traffic-type": {"http", "tcp", "udp"}, "scheme": {"http", "https", "h2c"}} {
 		value, ok := said[name]
 		if !ok {
 			continue

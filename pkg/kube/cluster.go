@@ -43,8 +43,9 @@ type ClusterConfig struct {
 // Service Mesh Interface in all namespaces; Endpoints need no watch, for a
 // cluster mirrors them into slices. Each kind of the Service Mesh Interface is
 // watched in the newest version that is served; while its CRD is not installed
-// there are none. Services in Weft's own namespace that stand for others become
-// frontends.
+// there are none. A Secret is watched by its name while a Service or a Namespace
+// names it as a CA, as far as Weft may. Services in Weft's own namespace that
+// stand for others become frontends.
 //
 // It survives what an API server does: after a lost connection it goes on where
 // it was, after 410 Gone it lists anew, and while there is no API server what
@@ -53,6 +54,7 @@ type ClusterConfig struct {
 type Cluster struct {
 	config  ClusterConfig
 	feeds   []*feed
+	secrets secrets
 	waiting atomic.Int32 // feeds without their first list
 	emit    func(mesh.Change)
 }
@@ -69,10 +71,11 @@ func NewCluster(config ClusterConfig) *Cluster {
 	core, discovery := config.Client.CoreV1(), config.Client.DiscoveryV1()
 	services, slices, pods := core.Services(""), discovery.EndpointSlices(""), core.Pods("")
 	namespaces := core.Namespaces()
-	c.add("", "Service", &corev1.Service{}, lister(services.List), services.Watch)
+	c.secrets = secrets{cluster: c, wanted: map[mesh.Name]*wantedSecret{}}
+	c.add("", "Service", &corev1.Service{}, lister(services.List), services.Watch).store.heed = c.secrets.heed
 	c.add(discoveryv1.GroupName, "EndpointSlice", &discoveryv1.EndpointSlice{}, lister(slices.List), slices.Watch)
 	c.add("", "Pod", &corev1.Pod{}, lister(pods.List), pods.Watch)
-	c.add("", "Namespace", &corev1.Namespace{}, lister(namespaces.List), namespaces.Watch)
+	c.add("", "Namespace", &corev1.Namespace{}, lister(namespaces.List), namespaces.Watch).store.heed = c.secrets.heed
 	for _, kind := range smi.Kinds() {
 		c.addSMI(kind)
 	}
@@ -86,6 +89,7 @@ func (c *Cluster) Run(ctx context.Context, emit func(mesh.Change)) error {
 	// The reflectors' own log lines are left out: Status and Log tell it.
 	ctx = klog.NewContext(ctx, klog.Logger{})
 	var group errgroup.Group
+	c.secrets.group, c.secrets.ctx = &group, ctx
 	for _, f := range c.feeds {
 		group.Go(func() error { f.run(ctx); return nil })
 	}
@@ -122,10 +126,11 @@ func (c *Cluster) newFeed(group, kind string) *feed {
 }
 
 // add adds a built-in kind.
-func (c *Cluster) add(group, kind string, example runtime.Object, list listFunc, watch watchFunc) {
+func (c *Cluster) add(group, kind string, example runtime.Object, list listFunc, watch watchFunc) *feed {
 	f := c.newFeed(group, kind)
 	reflector := f.reflector(c.config.Client, example, list, watch)
 	f.open = func(context.Context) (*cache.Reflector, error) { return reflector, nil }
+	return f
 }
 
 type (

@@ -27,6 +27,8 @@ type feed struct {
 	lookAgain time.Duration
 	// open gives the reflector to run, nil where the kind is not served.
 	open func(context.Context) (*cache.Reflector, error)
+	// failed, where set, is told why there is no watch now.
+	failed func(error)
 }
 
 // reflector lists and watches a kind into the store. client is asked whether it
@@ -79,6 +81,9 @@ func (f *feed) run(ctx context.Context) {
 		}
 		if err != nil && ctx.Err() == nil {
 			f.status.ill(err)
+			if f.failed != nil {
+				f.failed(err)
+			}
 		}
 		if time.Since(started) > healthy {
 			pause = backoff{}

@@ -31,8 +31,8 @@ type FilesConfig struct {
 // `kubectl get -o yaml` prints them. Make it with NewFiles, run it once.
 //
 // A file holds any number of documents and Lists. Services, EndpointSlices,
-// Endpoints, Pods, Namespaces and the kinds of the Service Mesh Interface count;
-// other kinds are passed over, and so is what Weft itself wrote. An object
+// Endpoints, Pods, Namespaces, Secrets (of which only a CA is kept) and the kinds
+// of the Service Mesh Interface count; other kinds are passed over, and so is what Weft itself wrote. An object
 // without a namespace is in "default". Of an object that stands twice the first
 // counts, by path, and the second is a Problem.
 //

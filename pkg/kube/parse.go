@@ -202,6 +202,8 @@ func known(kind metav1.TypeMeta) metav1.Object {
 		return &discoveryv1.EndpointSlice{}
 	case kind.APIVersion == "v1" && kind.Kind == "Namespace":
 		return &corev1.Namespace{}
+	case kind.APIVersion == "v1" && kind.Kind == "Secret":
+		return &corev1.Secret{}
 	}
 	group, _, _ := strings.Cut(kind.APIVersion, "/")
 	if _, ok := smi.Lookup(group, kind.Kind); ok {

@@ -21,6 +21,7 @@ type (
 	namespacePiece  mesh.NamespaceInput
 	// zonePiece is the zone of this process's node, as a slice says it.
 	zonePiece string
+	caPiece   mesh.CAInput
 	// endpointsPiece has one entry per subset of an Endpoints object.
 	endpointsPiece []mesh.SliceInput
 	// frontendPiece is a shadow Service, kept under the Service it stands for.
@@ -77,6 +78,8 @@ func (p namespacePiece) drop(in *mesh.Inputs, name mesh.Name) { delete(in.Namesp
 
 func (p zonePiece) put(in *mesh.Inputs, name mesh.Name)  { in.Zones[name] = string(p) }
 func (p zonePiece) drop(in *mesh.Inputs, name mesh.Name) { delete(in.Zones, name) }
+func (p caPiece) put(in *mesh.Inputs, name mesh.Name)    { in.CAs[name] = mesh.CAInput(p) }
+func (p caPiece) drop(in *mesh.Inputs, name mesh.Name)   { delete(in.CAs, name) }
 
 func (p endpointsPiece) put(in *mesh.Inputs, name mesh.Name) {
 	for i, subset := range p {

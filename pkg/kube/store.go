@@ -18,7 +18,8 @@ type store struct {
 	ledger      *ledger
 	status      *status
 	emit        func(mesh.Change)
-	first       func() // called once, after the first list was told
+	heed        func(edits []edit, first bool) // is told each difference; nil for nobody
+	first       func()                         // called once, after the first list was told
 	listed      bool
 }
 
@@ -38,6 +39,9 @@ func (s *store) read(object any) (reading, error) {
 }
 
 func (s *store) tell(edits []edit) {
+	if s.heed != nil {
+		s.heed(edits, !s.listed)
+	}
 	if apply := change(edits); apply != nil {
 		s.emit(mesh.Change{Apply: apply})
 	}

@@ -49,6 +49,9 @@ func (t *trimmer) read(object metav1.Object) reading {
 	case *corev1.Namespace:
 		r.ref = t.ref("v1", "Namespace", o)
 		r.piece = t.space(r.ref, o)
+	case *corev1.Secret:
+		r.ref = t.ref("v1", "Secret", o)
+		r.piece = ca(o)
 	case *unstructured.Unstructured:
 		return readSMI(o)
 	}

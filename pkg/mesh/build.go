@@ -93,11 +93,13 @@ func (b *builder) service(name Name, input *ServiceInput, frontend *Frontend) *S
 		if at < 0 || from.Unsupported {
 			continue
 		}
+		policy := b.policy(input, from)
 		port := &Port{
 			Name: from.Name, Number: from.Number, Transport: from.Transport,
-			Protocol: protocolOf(input, from), Listen: frontend.Ports[at].Listen,
-			Affinity: input.Affinity, Policy: b.policy(input, from),
+			Protocol: protocolOf(input, from, policy), Listen: frontend.Ports[at].Listen,
+			Affinity: input.Affinity, Policy: policy,
 		}
+		port.TLS = b.tls(input, from, port)
 		port.Endpoints, port.Looped = b.endpoints(name, from)
 		b.others(input, from, port)
 		s.Ports = append(s.Ports, port)
@@ -110,14 +112,15 @@ func (b *builder) service(name Name, input *ServiceInput, frontend *Frontend) *S
 }
 
 // protocolOf decides a port's protocol: the port's appProtocol, the Service's
-// annotation, the first word of the port's name, else detection.
-func protocolOf(s *ServiceInput, port *ServicePort) Protocol {
+// annotation, the first word of the port's name, else detection. Where Weft
+// begins the TLS itself, a name that says TLS leaves open what is in it.
+func protocolOf(s *ServiceInput, port *ServicePort, policy *Policy) Protocol {
 	if port.Transport == UDP {
 		return Opaque
 	}
 	prefix, _, _ := strings.Cut(port.Name, "-")
 	for _, said := range []string{port.AppProtocol, s.Annotations[AnnotationProtocol], prefix} {
-		if p, ok := ParseProtocol(said); ok {
+		if p, ok := ParseProtocol(said); ok && (!saysTLS(said) || policy == nil || policy.Scheme != SchemeHTTPS) {
 			return p
 		}
 	}

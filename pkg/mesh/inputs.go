@@ -22,6 +22,8 @@ type Inputs struct {
 	Targets     map[Name]TargetInput
 	Bindings    map[Name]BindingInput
 	Namespaces  map[string]NamespaceInput
+	// CAs are those of the Secrets that policies name, by the Secret.
+	CAs map[Name]CAInput
 	// Access is set by whoever owns the Inputs, before the first build.
 	Access AccessSettings
 	// Frontends say where each meshed Service is reached, by the Service's name.
@@ -49,6 +51,7 @@ func NewInputs() *Inputs {
 		Targets:     map[Name]TargetInput{},
 		Bindings:    map[Name]BindingInput{},
 		Namespaces:  map[string]NamespaceInput{},
+		CAs:         map[Name]CAInput{},
 		Frontends:   map[Name]Frontend{},
 		Zones:       map[Name]string{},
 		Problems:    map[Ref]Problem{},

@@ -41,6 +41,9 @@ type Port struct {
 	Looped bool `json:"looped,omitempty"`
 	// Policy is what is done for its calls; nil where nothing is configured.
 	Policy *Policy `json:"policy,omitempty"`
+	// TLS is how its endpoints, and all others that its calls go to, are spoken
+	// to; nil for none.
+	TLS *TLS `json:"tls,omitempty"`
 	// Failover serves calls while nothing else can; nil for none. Mirror is sent
 	// copies of requests; nil for none.
 	Failover *Backend `json:"failover,omitempty"`

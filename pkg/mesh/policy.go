@@ -32,6 +32,10 @@ type Policy struct {
 	OutlierEjection           time.Duration `for:"HTTP" description:"How long the first ejection lasts; doubled with each that follows soon."`
 	OutlierMaxEjected         int           `for:"HTTP" description:"How many of 100 endpoints may be ejected at once."`
 
+	Scheme        string `for:"HTTP" description:"How endpoints are spoken to: http, or https (HTTP over TLS, to endpoints that prove to be the Service)."`
+	TLSCaSecret   string `for:"HTTP" description:"The Secret in the Service's namespace whose key ca.crt holds the CA that must vouch for endpoints; without one those that the system trusts may."`
+	TLSServerName string `for:"HTTP" description:"The name that endpoints' certificates must be for; without one it is <service>.<namespace>.svc."`
+
 	IdleTimeout    time.Duration `for:"TCP" description:"How long a connection may be without a byte either way; 0 means what the node proxies are told (never)."`
 	MaxConnections int           `for:"TCP" description:"How many connections may be open at once from one node."`
 	ProxyProtocol  bool          `for:"TCP" description:"Whether endpoints are told the caller's address by PROXY protocol v2."`
@@ -83,6 +87,7 @@ func DefaultPolicy() Policy {
 		RetryOn:      []string{"connect-failure", "refused-stream", "reset-before-response", "per-try-timeout", "gateway-error"},
 		RetryBackoff: 25 * time.Millisecond, RetryBudget: 20, RetryBudgetMin: 3,
 		OutlierInterval: 10 * time.Second, OutlierEjection: 30 * time.Second, OutlierMaxEjected: 50,
+		Scheme:             SchemeHTTP,
 		CircuitBreakerOpen: 10 * time.Second, CircuitBreakerRecovery: 10 * time.Second,
 		LoadBalancer: "ewma", LoadBalancerBy: "source",
 		RatelimitPeriod: time.Second, RatelimitBy: "all",

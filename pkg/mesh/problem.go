@@ -38,6 +38,8 @@ const (
 	SourceIncomplete    = "SourceIncomplete"    // a subject of a TrafficTarget lacks its name or namespace
 	SubjectNotFound     = "SubjectNotFound"     // a TrafficTarget names an IdentityBinding that does not exist
 	GuardWithoutAccess  = "GuardWithoutAccess"  // a namespace is to be guarded in which access is not enforced
+	CAUnreadable        = "CAUnreadable"        // the CA that endpoints are verified by cannot be read
+	SchemeNotApplied    = "SchemeNotApplied"    // TLS is asked for on a port that is not HTTP
 	UnsupportedProtocol = "UnsupportedProtocol" // a port speaks neither TCP nor UDP
 	EndpointForbidden   = "EndpointForbidden"   // an endpoint is where no call may go: the mesh itself, or a loopback
 	Malformed           = "Malformed"           // an object that cannot be decoded

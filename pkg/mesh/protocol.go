@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -84,6 +85,11 @@ func (p *Protocol) UnmarshalText(text []byte) error {
 		}
 	}
 	return fmt.Errorf("protocol %q: want detect, http, http2 or tcp", text)
+}
+
+// saysTLS tells whether a name that ParseProtocol takes means a protocol in TLS.
+func saysTLS(name string) bool {
+	return slices.Contains([]string{"https", "tls", "wss", "kubernetes.io/wss"}, strings.ToLower(name))
 }
 
 // ParseProtocol reads the value of a Service port's appProtocol, of the

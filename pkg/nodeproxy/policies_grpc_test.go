@@ -42,13 +42,13 @@ func grpcSays(t *testing.T, code codes.Code, count *atomic.Int64) string {
 	})
 }
 
-func grpcServer(t *testing.T, serve func(grpc.ServerStream) error) string {
+func grpcServer(t *testing.T, serve func(grpc.ServerStream) error, options ...grpc.ServerOption) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := grpc.NewServer(grpc.UnknownServiceHandler(func(_ any, s grpc.ServerStream) error { return serve(s) }))
+	server := grpc.NewServer(append(options, grpc.UnknownServiceHandler(func(_ any, s grpc.ServerStream) error { return serve(s) }))...)
 	served := make(chan struct{})
 	go func() {
 		defer close(served)

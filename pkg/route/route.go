@@ -41,6 +41,8 @@ type Port struct {
 	Affinity bool
 	// Policy is what is done for its calls; nil where nothing is configured.
 	Policy *mesh.Policy
+	// TLS is how all endpoints are spoken to; nil for none.
+	TLS *mesh.TLS
 	// Failover serves calls while no other cluster can, and Mirror gets copies
 	// of requests; nil for none.
 	Failover, Mirror *Cluster
@@ -193,7 +195,7 @@ func (c *compilation) other(s *mesh.Service, p *mesh.Port, b *mesh.Backend) *Clu
 func (c *compilation) port(s *mesh.Service, p *mesh.Port) *Port {
 	out := &Port{
 		Service: s.Name, Number: p.Number, Transport: p.Transport,
-		Protocol: p.Protocol, Listen: p.Listen, Affinity: p.Affinity, Policy: p.Policy, Access: s.Access,
+		Protocol: p.Protocol, Listen: p.Listen, Affinity: p.Affinity, Policy: p.Policy, TLS: p.TLS, Access: s.Access,
 	}
 	key := s.Name.String() + ":" + strconv.Itoa(int(p.Number)) + "/" + p.Transport.String()
 	for _, r := range p.Routes {

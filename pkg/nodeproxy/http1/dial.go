@@ -39,14 +39,14 @@ func (e *Engine) dial(c *conn, p *pool) *dial {
 // connect returns a link that belongs to the conn. Every error is a
 // *upstream.DialError.
 func (e *Engine) connect(c *conn, p *pool) (*link, error) {
-	tcp, err := e.config.Dialer.Dial(e.life, p.endpoint)
+	conn, err := e.config.Dialer.Open(e.life, p.endpoint, upstream.ProtocolHTTP1, &e.running)
 	if err != nil {
 		return nil, err
 	}
-	l := &link{pool: p, shelf: c.shelf}
+	l := &link{pool: p, shelf: c.shelf, relay: conn.Relay}
 	l.owner.Store(c)
-	if err := l.Take(tcp); err != nil {
-		_ = tcp.Close()
+	if err := l.Take(conn.Socket); err != nil {
+		_ = conn.Close()
 		p.endpoint.Disconnected()
 		return nil, &upstream.DialError{Endpoint: p.endpoint, Err: err}
 	}

@@ -63,13 +63,15 @@ func (d *delivery) run() {
 		return
 	}
 	defer endpoint.Release()
-	conn, err := e.config.Dialer.Dial(e.life, endpoint)
+	conn, err := e.config.Dialer.Open(e.life, endpoint, upstream.ProtocolHTTP1, &e.running)
 	if err != nil {
 		return
 	}
 	defer endpoint.Disconnected()
 	defer conn.Close()
-	_ = conn.SetLinger(0) // nothing is lost: it is closed after the answer
+	if tcp, ok := conn.Socket.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // nothing is lost: it is closed after the answer
+	}
 	_ = conn.SetDeadline(time.Now().Add(copyTimeout))
 	done := make(chan struct{})
 	defer close(done)
@@ -90,7 +92,7 @@ func (d *delivery) run() {
 }
 
 // cut stops a copy when the engine ends, or when access is revoked.
-func (d *delivery) cut(done <-chan struct{}, conn *net.TCPConn, endpoint *upstream.Endpoint) {
+func (d *delivery) cut(done <-chan struct{}, conn net.Conn, endpoint *upstream.Endpoint) {
 	look := time.NewTicker(copyTimeout / 20)
 	defer look.Stop()
 	for {

@@ -1,12 +1,14 @@
 package http1
 
 import (
+	"io"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/weft-mesh/weft/pkg/nodeproxy/poll"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/tlsrelay"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 )
 
@@ -31,15 +33,40 @@ type link struct {
 	// most as long as that is ago. idleSince is used of the request before.
 	used, idleSince time.Duration
 	reused          bool // it has carried a request before
+	// relay is behind the socket where TLS is spoken, else nil. forwarded is what
+	// had gone through it when the last request was sent.
+	relay     *tlsrelay.Relay
+	forwarded int64
 }
 
 // close closes the connection.
 func (l *link) close() {
 	l.Socket.Close()
+	if l.relay != nil {
+		l.relay.Close()
+	}
 	l.pool.endpoint.Disconnected()
 }
 
-// happened is told by the poller. What happens to an idle link is the end of it.
+// Silent tells that there is nothing to read, not even an end; with TLS, neither
+// before it nor behind it.
+func (l *link) Silent() bool {
+	return l.Socket.Silent() && (l.relay == nil || l.relay.Silent())
+}
+
+// Receive reads what is there, as a Socket's does. With TLS only an end that the
+// endpoint has said is io.EOF.
+func (l *link) Receive(b []byte) (n int, err error) {
+	if n, err = l.Socket.Receive(b); err == io.EOF && l.relay != nil {
+		err = l.relay.End()
+	}
+	return n, err
+}
+
+// undelivered tells that nothing of the last request has left this process.
+func (l *link) undelivered() bool { return l.relay != nil && l.relay.Refused(l.forwarded) }
+
+// Happened is told by the poller. What happens to an idle link is the end of it.
 func (l *link) Happened(e poll.Events) {
 	for {
 		c := l.owner.Load()

@@ -116,6 +116,9 @@ func (c *conn) use(l *link) {
 	c.link, c.state = l, exchanging
 	c.x.policy.Resume()
 	l.idleSince, l.used = l.used, c.now
+	if l.relay != nil {
+		l.forwarded = l.relay.Forwarded()
+	}
 	if !l.reused {
 		// What happened to it until now was told to nobody.
 		l.CanRead, l.Ended = true, true
@@ -254,6 +257,9 @@ func (c *conn) conclude(x *exchange, l *link) {
 		return
 	}
 	c.link = nil
+	if x.outcome == unheard && !x.streamed && l.undelivered() {
+		x.outcome = unsent
+	}
 	whole := x.outcome == complete && x.whole && x.sent == len(x.out) && !x.up.waits()
 	if whole && x.response.Reusable() && x.down.r == x.down.w && (!l.CanRead || l.Silent()) {
 		l.pool.put(c, l)

@@ -128,9 +128,10 @@ func (c *conn) open(w *work, f frame) error {
 	snapshot, way := c.client.current(c.engine.config.Current())
 	wanted := way != nil && c.engine.config.Events.Want(way.AccessLog())
 	m.ask(way, wanted)
-	m.edits = nil
+	m.edits, m.secure = nil, false
 	if way != nil {
 		m.edits, _ = way.Policies.Edits()
+		m.secure = way.Port.TLS != nil
 	}
 	if err := m.request(f.payload, c.client.text); err != nil {
 		return compressionError

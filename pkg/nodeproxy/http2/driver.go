@@ -2,12 +2,12 @@ package http2
 
 import (
 	"errors"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/weft-mesh/weft/pkg/nodeproxy/poll"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/tlsrelay"
 )
 
 const (
@@ -32,7 +32,8 @@ type driver struct {
 	word  atomic.Uint32
 	conn  *conn
 	read  func(*work) progress
-	shelf int // the number of its poller
+	shelf int             // the number of its poller
+	relay *tlsrelay.Relay // behind the socket where TLS is spoken, else nil
 
 	// Of whoever reads.
 	in   input
@@ -49,10 +50,10 @@ const (
 )
 
 // newDriver takes a connection over.
-func (e *Engine) newDriver(tcp *net.TCPConn, shelf int) (*driver, error) {
+func (e *Engine) newDriver(conn poll.Connection, shelf int) (*driver, error) {
 	d := &driver{shelf: shelf % len(e.pollers)}
 	d.read = d.readFrames
-	return d, d.Take(tcp)
+	return d, d.Take(conn)
 }
 
 // start begins to serve the connection, with what was read before.
@@ -174,6 +175,14 @@ func (d *driver) write(_ *work, b []byte) (n int, err error) {
 		}
 	}
 	return n, nil
+}
+
+// Close closes the socket.
+func (d *driver) Close() {
+	d.Socket.Close()
+	if d.relay != nil {
+		d.relay.Close()
+	}
 }
 
 // closeWrite implements wire.

@@ -31,6 +31,8 @@ type message struct {
 
 	asked asked
 	edits *policy.Edits // of the fields that go on; nil for none
+	// secure tells that the request goes on over TLS.
+	secure bool
 
 	decoder   *hpack.Decoder
 	most      *limits.Limits
@@ -67,7 +69,7 @@ const (
 // too large are decoded only, for the table's sake. The error is the decoder's.
 func (m *message) read(block []byte, judge func(*message, *hpack.Field)) error {
 	*m = message{
-		block: m.block[:0], length: -1, grpcStatus: -1, decoder: m.decoder, most: m.most, asked: m.asked, edits: m.edits,
+		block: m.block[:0], length: -1, grpcStatus: -1, decoder: m.decoder, most: m.most, asked: m.asked, edits: m.edits, secure: m.secure,
 		authority: m.authority[:0], forwarded: m.forwarded[:0],
 	}
 	m.decoder.Begin(block)
@@ -125,6 +127,16 @@ func (m *message) pseudo(f *hpack.Field) {
 	m.pass(f)
 }
 
+// scheme passes the scheme on: a client's own, or what is true from here on.
+func (m *message) scheme(f *hpack.Field) {
+	before := len(m.block)
+	if m.pseudo(f); m.secure {
+		m.block = hpack.AppendField(m.block[:before], schemeName, https)
+	}
+}
+
+var schemeName, https = []byte(":scheme"), []byte("https")
+
 // request reads a request's block. client is the address that is appended to
 // X-Forwarded-For.
 func (m *message) request(block []byte, client []byte) error {
@@ -156,7 +168,7 @@ func judgeRequest(m *message, f *hpack.Field) {
 		m.method = methodOf(m, f.Value)
 		m.asked.method = m.asked.take(m.asked.method, f)
 	case hpack.Scheme:
-		m.pseudo(f)
+		m.scheme(f)
 		if string(f.Value) != "http" && string(f.Value) != "https" {
 			m.refused = "the request's scheme is neither http nor https"
 		}

@@ -103,7 +103,7 @@ func (p *pool) dial(allowed int) {
 // connect opens one connection and begins to serve it.
 func (p *pool) connect() {
 	defer p.engine.guard("a connection to an endpoint failed by a fault of the proxy")
-	tcp, err := p.engine.config.Dialer.Dial(p.engine.life, p.endpoint)
+	conn, err := p.engine.config.Dialer.Open(p.engine.life, p.endpoint, upstream.ProtocolHTTP2, &p.engine.running)
 	w := &work{engine: p.engine, now: time.Now()}
 	if err != nil {
 		p.failed(w, err)
@@ -111,16 +111,16 @@ func (p *pool) connect() {
 		return
 	}
 	// The connections of an endpoint are dealt out to the pollers as clients are.
-	d, err := p.engine.newDriver(tcp, len(*p.conns.Load()))
+	d, err := p.engine.newDriver(conn.Socket, len(*p.conns.Load()))
 	if err != nil {
-		_ = tcp.Close()
+		_ = conn.Close()
 		p.endpoint.Disconnected()
 		p.failed(w, err)
 		w.finish()
 		return
 	}
 	c := newConn(p.engine, d, w.now)
-	d.conn, c.driver = c, d
+	d.conn, d.relay, c.driver = c, conn.Relay, d
 	c.pool, c.last, c.limit = p, 1, int(p.limit.Load())
 	c.partial.Store(w.now.UnixNano())
 	c.firstFrames(w)

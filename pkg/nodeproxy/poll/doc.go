@@ -1,9 +1,9 @@
-// Package poll tells TCP connections what happens to them, for engines that are
+// Package poll tells connections what happens to them, for engines that are
 // driven by events and give no connection a goroutine of its own.
 //
 //	var p poll.Poller
 //	err := p.Start(&running, nil)
-//	err = s.Take(tcp)      // a Socket is a connection that package net has let go
+//	err = s.Take(conn)     // a Socket is a connection that package net has let go
 //	err = p.Add(&s, on)    // from now on, on.Happened is told
 //	n, err := s.Receive(b) // ErrWouldBlock: the next word is an event
 //

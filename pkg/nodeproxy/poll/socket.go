@@ -29,7 +29,16 @@ type Listener interface {
 	Happened(Events)
 }
 
-// Socket is a TCP connection that only a Poller watches. The Poller tells each
+// Connection is what a Socket takes over: a *net.TCPConn, or a *net.UnixConn of a
+// stream.
+type Connection interface {
+	syscall.Conn
+	io.Closer
+	CloseRead() error
+	CloseWrite() error
+}
+
+// Socket is a connection that only a Poller watches. The Poller tells each
 // change once; what is known is kept here, by whoever uses the socket: one
 // goroutine at a time, or one that receives and one that sends.
 type Socket struct {

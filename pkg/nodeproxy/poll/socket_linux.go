@@ -1,7 +1,6 @@
 package poll
 
 import (
-	"net"
 	"syscall"
 	"unsafe"
 )
@@ -21,8 +20,8 @@ type descriptor struct {
 
 // Take takes a connection over: it goes on under another descriptor, and is
 // closed as far as package net is concerned.
-func (d *descriptor) Take(tcp *net.TCPConn) error {
-	raw, err := tcp.SyscallConn()
+func (d *descriptor) Take(conn Connection) error {
+	raw, err := conn.SyscallConn()
 	if err != nil {
 		return err
 	}
@@ -38,7 +37,7 @@ func (d *descriptor) Take(tcp *net.TCPConn) error {
 	if err != nil {
 		return err
 	}
-	_ = tcp.Close()
+	_ = conn.Close()
 	return nil
 }
 
@@ -57,7 +56,7 @@ func (d *descriptor) CloseRead() { _ = syscall.Shutdown(int(d.fd), syscall.SHUT_
 // CloseWrite ends the stream that is sent.
 func (d *descriptor) CloseWrite() { _ = syscall.Shutdown(int(d.fd), syscall.SHUT_WR) }
 
-// Abort makes Close reset the connection.
+// Abort makes Close reset the connection, where it is one of TCP.
 func (d *descriptor) Abort() {
 	_ = syscall.SetsockoptLinger(int(d.fd), syscall.SOL_SOCKET, syscall.SO_LINGER, &syscall.Linger{Onoff: 1})
 }

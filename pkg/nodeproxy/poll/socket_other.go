@@ -14,17 +14,17 @@ const shortReadIsAll = false
 
 // descriptor is a socket that stays in Go's poller.
 type descriptor struct {
-	tcp *net.TCPConn
-	raw syscall.RawConn
-	fd  int
+	conn Connection
+	raw  syscall.RawConn
+	fd   int
 	// running knows the goroutine that closes it; nil until it is watched.
 	running *sync.WaitGroup
 }
 
 // Take takes a connection over.
-func (d *descriptor) Take(tcp *net.TCPConn) (err error) {
-	d.tcp = tcp
-	if d.raw, err = tcp.SyscallConn(); err != nil {
+func (d *descriptor) Take(conn Connection) (err error) {
+	d.conn = conn
+	if d.raw, err = conn.SyscallConn(); err != nil {
 		return err
 	}
 	return d.raw.Control(func(fd uintptr) { d.fd = int(fd) })
@@ -34,21 +34,25 @@ func (d *descriptor) Take(tcp *net.TCPConn) (err error) {
 // which Close may be called.
 func (d *descriptor) Close() {
 	if d.running == nil {
-		_ = d.tcp.Close()
+		_ = d.conn.Close()
 		return
 	}
-	d.running.Go(func() { _ = d.tcp.Close() })
+	d.running.Go(func() { _ = d.conn.Close() })
 }
 
 // CloseRead takes no more: what the peer sends is dropped. The Poller tells it as
 // an end of the stream.
-func (d *descriptor) CloseRead() { _ = d.tcp.CloseRead() }
+func (d *descriptor) CloseRead() { _ = d.conn.CloseRead() }
 
 // CloseWrite ends the stream that is sent.
-func (d *descriptor) CloseWrite() { _ = d.tcp.CloseWrite() }
+func (d *descriptor) CloseWrite() { _ = d.conn.CloseWrite() }
 
-// Abort makes Close reset the connection.
-func (d *descriptor) Abort() { _ = d.tcp.SetLinger(0) }
+// Abort makes Close reset the connection, where it is one of TCP.
+func (d *descriptor) Abort() {
+	if tcp, ok := d.conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+}
 
 func (d *descriptor) recv(b []byte, flags int) (int, error) {
 	n, _, err := syscall.Recvfrom(d.fd, b, flags|syscall.MSG_DONTWAIT)

@@ -17,7 +17,7 @@ func balanced(n int, edit func(*mesh.Policy)) *Cluster {
 	edit(&spec)
 	c := &Cluster{policies: newPolicies(&spec, nil)}
 	for i := range n {
-		c.endpoints = append(c.endpoints, newEndpoint(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 80), time.Now()))
+		c.endpoints = append(c.endpoints, newEndpoint(endpointKey{address: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 80)}, time.Now()))
 	}
 	return c
 }
@@ -132,7 +132,7 @@ func TestStickyCookie(t *testing.T) {
 		}
 	}
 	c.endpoints = c.endpoints[:0]
-	c.endpoints = append(c.endpoints, newEndpoint(netip.MustParseAddrPort("10.9.9.9:80"), time.Now()))
+	c.endpoints = append(c.endpoints, newEndpoint(endpointKey{address: netip.MustParseAddrPort("10.9.9.9:80")}, time.Now()))
 	moved := c.Try(netip.Addr{})
 	call.Steer(&moved, fields{"cookie": pair})
 	if moved.Next(); call.Cookie(&moved) == "" {

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"crypto/tls"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -21,6 +22,9 @@ type Endpoint struct {
 	// Address is where it listens.
 	Address netip.AddrPort
 
+	tls      *security              // what it must prove; nil for nothing
+	sessions tls.ClientSessionCache // its own: what one endpoint resumes another does not
+
 	epoch       time.Time // the Set's
 	joined      int64     // when it was first named, since epoch; 0 for those of the first Table
 	hash        uint64
@@ -35,9 +39,13 @@ type Endpoint struct {
 	workload    atomic.Pointer[mesh.Workload]
 }
 
-func newEndpoint(address netip.AddrPort, epoch time.Time) *Endpoint {
-	ip := address.Addr().As16()
-	return &Endpoint{Address: address, epoch: epoch, hash: hash(ip[:], uint64(address.Port()))}
+func newEndpoint(key endpointKey, epoch time.Time) *Endpoint {
+	ip := key.address.Addr().As16()
+	e := &Endpoint{Address: key.address, tls: key.tls, epoch: epoch, hash: hash(ip[:], uint64(key.address.Port()))}
+	if e.tls != nil {
+		e.sessions = tls.NewLRUClientSessionCache(1) // they are kept by the server's name
+	}
+	return e
 }
 
 // Release ends what a Try's Next began: one request or connection less in flight.

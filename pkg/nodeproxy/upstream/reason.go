@@ -20,6 +20,7 @@ const (
 	Loop              Reason = "loop"               // all endpoints of the Service are the mesh itself
 	ConnectFailed     Reason = "connect-failed"     // no endpoint accepted a connection
 	UpstreamTimeout   Reason = "upstream-timeout"   // no endpoint answered a connection attempt in time
+	TLSFailed         Reason = "tls-failed"         // no endpoint has proved to be the Service, or TLS could not be agreed
 	UpstreamReset     Reason = "upstream-reset"     // the endpoint broke off before or within its answer
 	UpstreamMalformed Reason = "upstream-malformed" // the endpoint's answer is not HTTP
 	ClientGone        Reason = "client-gone"        // the client left before its answer was complete
@@ -43,7 +44,7 @@ const StatusClientGone = 499
 // Status is the HTTP status of a refusal for the reason.
 func (r Reason) Status() int {
 	switch r {
-	case UpstreamReset, UpstreamMalformed:
+	case UpstreamReset, UpstreamMalformed, TLSFailed:
 		return http.StatusBadGateway
 	case UpstreamTimeout, Timeout:
 		return http.StatusGatewayTimeout

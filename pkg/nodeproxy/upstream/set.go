@@ -15,11 +15,20 @@ type Set struct {
 	// first Bind.
 	Denials Denials
 
-	mu        sync.Mutex // guards the rest
-	epoch     time.Time  // since when latencies are timed: the first Bind
-	endpoints map[netip.AddrPort]*Endpoint
-	rotations map[string]*rotation
-	policies  map[policyKey]*Policies
+	mu         sync.Mutex // guards the rest
+	epoch      time.Time  // since when latencies are timed: the first Bind
+	endpoints  map[endpointKey]*Endpoint
+	securities map[mesh.TLS]*security
+	rotations  map[string]*rotation
+	policies   map[policyKey]*Policies
+}
+
+// endpointKey names an endpoint over all Tables. One address may be spoken to in
+// several ways, by Services that say so: connections of one way are not used for
+// another.
+type endpointKey struct {
+	address netip.AddrPort
+	tls     *security
 }
 
 // Key is a listening address with its transport.
@@ -78,8 +87,8 @@ func (s *Set) Bind(t *route.Table) (snapshot *Snapshot, gone []*Endpoint) {
 		s.epoch = time.Now()
 	}
 	b := binder{
-		old: s, endpoints: make(map[netip.AddrPort]*Endpoint, len(s.endpoints)), rotations: make(map[string]*rotation, len(s.rotations)),
-		policies: map[policyKey]*Policies{}, connect: map[*Endpoint]time.Duration{},
+		old: s, endpoints: make(map[endpointKey]*Endpoint, len(s.endpoints)), rotations: make(map[string]*rotation, len(s.rotations)),
+		policies: map[policyKey]*Policies{}, securities: map[mesh.TLS]*security{}, connect: map[*Endpoint]time.Duration{},
 	}
 	snapshot = &Snapshot{table: t, denials: s.Denials, replaced: make(chan struct{}), routes: make(map[Key]*Route, len(t.Ports()))}
 	for _, p := range t.Ports() {
@@ -88,8 +97,8 @@ func (s *Set) Bind(t *route.Table) (snapshot *Snapshot, gone []*Endpoint) {
 			snapshot.routes[key] = b.route(p)
 		}
 	}
-	for address, e := range s.endpoints {
-		if _, kept := b.endpoints[address]; !kept {
+	for key, e := range s.endpoints {
+		if _, kept := b.endpoints[key]; !kept {
 			e.gone.Store(true)
 			gone = append(gone, e)
 		}
@@ -99,17 +108,18 @@ func (s *Set) Bind(t *route.Table) (snapshot *Snapshot, gone []*Endpoint) {
 			e.connect.Store(said)
 		}
 	}
-	s.endpoints, s.rotations, s.policies = b.endpoints, b.rotations, b.policies
+	s.endpoints, s.securities, s.rotations, s.policies = b.endpoints, b.securities, b.rotations, b.policies
 	return snapshot, gone
 }
 
 // binder is the scratch of one Bind: what the new Table names.
 type binder struct {
-	old       *Set
-	endpoints map[netip.AddrPort]*Endpoint
-	rotations map[string]*rotation
-	policies  map[policyKey]*Policies
-	connect   map[*Endpoint]time.Duration // how long attempts to connect may take
+	old        *Set
+	endpoints  map[endpointKey]*Endpoint
+	securities map[mesh.TLS]*security
+	rotations  map[string]*rotation
+	policies   map[policyKey]*Policies
+	connect    map[*Endpoint]time.Duration // how long attempts to connect may take
 }
 
 func (b *binder) route(p *route.Port) *Route {
@@ -133,8 +143,9 @@ func (b *binder) route(p *route.Port) *Route {
 func (b *binder) cluster(r *Route, from *route.Cluster) *Cluster {
 	p := r.Port
 	c := &Cluster{Service: from.Service, port: p.Number, affinity: p.Affinity, looped: from.Looped, endpoints: make([]*Endpoint, len(from.Endpoints)), policies: r.Policies}
+	tls := b.security(p.TLS)
 	for i := range from.Endpoints {
-		c.endpoints[i] = b.endpoint(from.Endpoints[i].Address)
+		c.endpoints[i] = b.endpoint(endpointKey{from.Endpoints[i].Address, tls})
 		c.endpoints[i].workload.Store(from.Endpoints[i].Workload)
 		b.limitConnect(c.endpoints[i], p.Policy)
 	}
@@ -162,16 +173,16 @@ func (b *binder) cluster(r *Route, from *route.Cluster) *Cluster {
 	return c
 }
 
-func (b *binder) endpoint(address netip.AddrPort) *Endpoint {
-	e, ok := b.endpoints[address]
+func (b *binder) endpoint(key endpointKey) *Endpoint {
+	e, ok := b.endpoints[key]
 	if !ok {
-		if e, ok = b.old.endpoints[address]; !ok {
-			e = newEndpoint(address, b.old.epoch)
+		if e, ok = b.old.endpoints[key]; !ok {
+			e = newEndpoint(key, b.old.epoch)
 			if b.old.endpoints != nil {
 				e.joined = max(int64(time.Since(b.old.epoch)), 1)
 			}
 		}
-		b.endpoints[address] = e
+		b.endpoints[key] = e
 	}
 	return e
 }

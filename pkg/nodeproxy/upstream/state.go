@@ -25,14 +25,28 @@ type State struct {
 func (s *Set) States(addresses []netip.AddrPort) []State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := make([]State, len(addresses))
-	for i, address := range addresses {
-		out[i].Address = address
-		if e := s.endpoints[address]; e != nil {
-			out[i] = e.state(int64(time.Since(s.epoch)))
+	known, now := make(map[netip.AddrPort]State, len(addresses)), int64(time.Since(s.epoch))
+	for _, address := range addresses {
+		known[address] = State{Address: address}
+	}
+	for key, e := range s.endpoints {
+		if before, wanted := known[key.address]; wanted {
+			known[key.address] = before.join(e.state(now))
 		}
 	}
+	out := make([]State, len(addresses))
+	for i, address := range addresses {
+		out[i] = known[address]
+	}
 	return out
+}
+
+// join is the State of an address that is spoken to in two ways.
+func (s State) join(o State) State {
+	s.Load += o.Load
+	s.LatencyMs, s.Failures = max(s.LatencyMs, o.LatencyMs), max(s.Failures, o.Failures)
+	s.Resting = s.Resting || o.Resting
+	return s
 }
 
 func (e *Endpoint) state(now int64) State {

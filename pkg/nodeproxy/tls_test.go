@@ -1,0 +1,356 @@
+package nodeproxy_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/weft-mesh/weft/internal/pki"
+	"github.com/weft-mesh/weft/pkg/mesh"
+	"github.com/weft-mesh/weft/pkg/nodeproxy"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+)
+
+// inCluster is the name that endpoints of orders prove by default.
+const inCluster = "orders.shop.svc"
+
+func authority(t *testing.T) *pki.Authority {
+	t.Helper()
+	ca, err := pki.New("a CA")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ca
+}
+
+func issued(t *testing.T, ca *pki.Authority, name string) *tls.Certificate {
+	t.Helper()
+	c, err := ca.Issue(name, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// expired is a certificate for orders that was valid until a minute ago.
+func expired(t *testing.T, ca *pki.Authority) *tls.Certificate {
+	t.Helper()
+	pair, err := tls.X509KeyPair(ca.Certificate, ca.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	raw, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
+		SerialNumber: big.NewInt(7), DNSNames: []string{inCluster}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(-time.Minute),
+	}, pair.Leaf, key.Public(), pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &tls.Certificate{Certificate: [][]byte{raw}, PrivateKey: key}
+}
+
+// secure serves HTTP over TLS, both versions.
+func secure(t *testing.T, certificate *tls.Certificate, handler http.HandlerFunc) string {
+	t.Helper()
+	return secureBy(t, &tls.Config{Certificates: []tls.Certificate{*certificate}, NextProtos: []string{"h2", "http/1.1"}}, handler)
+}
+
+// secureBy serves HTTP over TLS as the configuration says.
+func secureBy(t *testing.T, config *tls.Config, handler http.HandlerFunc) string {
+	t.Helper()
+	l, err := tls.Listen("tcp", "127.0.0.1:0", config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: handler, ErrorLog: log.New(io.Discard, "", 0)}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = server.Serve(l)
+	}()
+	t.Cleanup(func() {
+		_ = server.Close()
+		<-served
+	})
+	return l.Addr().String()
+}
+
+// seen answers with what the endpoint saw of the connection, and the body.
+func seen(w http.ResponseWriter, r *http.Request) {
+	content, _ := io.ReadAll(r.Body)
+	fmt.Fprintf(w, "%s sni=%s body=%d", r.Proto, r.TLS.ServerName, len(content))
+}
+
+// secured adds the Service orders that is spoken to over TLS, with its CA.
+func (w *world) secured(ca *pki.Authority, endpoints ...string) string {
+	w.Helper()
+	at := w.service("orders", "http", endpoints...)
+	w.annotate("orders", "scheme", "https", "tls-ca-secret", "orders-ca")
+	w.CAs[shop("orders-ca")] = mesh.CAInput{PEM: string(ca.Certificate)}
+	return at
+}
+
+func TestTLS(t *testing.T) {
+	each(t, policyVersions, func(t *testing.T, http2 bool) {
+		ca := authority(t)
+		w := newWorld(t, nodeproxy.Config{})
+		at := w.secured(ca, secure(t, issued(t, ca, inCluster), seen))
+		w.publish()
+		c, version := client(t, http2), map[bool]string{false: "HTTP/1.1", true: "HTTP/2.0"}[http2]
+		for _, size := range []int{0, 1, 40 << 10, 3 << 20} {
+			res, err := c.Post("http://"+at+"/", "", bytes.NewReader(make([]byte, size)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			content, _ := io.ReadAll(res.Body)
+			_ = res.Body.Close()
+			want := fmt.Sprintf("%s sni=%s body=%d", version, inCluster, size)
+			if res.StatusCode != 200 || string(content) != want {
+				t.Errorf("got %d %q; want %q", res.StatusCode, content, want)
+			}
+		}
+	})
+}
+
+// An answer arrives whole, however large and slowly read.
+func TestTLSCarriesALargeAnswer(t *testing.T) {
+	each(t, policyVersions, func(t *testing.T, http2 bool) {
+		ca := authority(t)
+		w := newWorld(t, nodeproxy.Config{})
+		content := make([]byte, 8<<20)
+		_, _ = rand.Read(content)
+		at := w.secured(ca, secure(t, issued(t, ca, inCluster), func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(content) }))
+		w.publish()
+		if _, got := get(t, client(t, http2), "http://"+at); got != string(content) {
+			t.Errorf("%d bytes came back; want %d, the same", len(got), len(content))
+		}
+	})
+}
+
+// A further connection to an endpoint resumes the session of one before it.
+func TestTLSResumes(t *testing.T) {
+	ca := authority(t)
+	w := newWorld(t, nodeproxy.Config{})
+	var resumed, conns atomic.Int64
+	at := w.secured(ca, secure(t, issued(t, ca, inCluster), func(_ http.ResponseWriter, r *http.Request) {
+		conns.Add(1)
+		if r.TLS.DidResume {
+			resumed.Add(1)
+		}
+	}))
+	w.publish()
+	for range 4 { // a POST takes no connection that was just used
+		res, err := client(t, false).Post("http://"+at+"/", "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+	}
+	if resumed.Load() < 2 {
+		t.Errorf("%d of %d connections resumed a session", resumed.Load(), conns.Load())
+	}
+}
+
+// The name may be another one, and the CA the system's: which does not vouch
+// for a CA of the test's own.
+func TestTLSServerNameAndSystemRoots(t *testing.T) {
+	ca := authority(t)
+	w := newWorld(t, nodeproxy.Config{})
+	at := w.secured(ca, secure(t, issued(t, ca, "api.example.com"), seen))
+	w.annotate("orders", "scheme", "https", "tls-ca-secret", "orders-ca", "tls-server-name", "api.example.com")
+	w.publish()
+	if res, content := get(t, client(t, false), "http://"+at); res.StatusCode != 200 || !strings.Contains(content, "sni=api.example.com") {
+		t.Errorf("got %d %q", res.StatusCode, content)
+	}
+	w.annotate("orders", "scheme", "https", "tls-server-name", "api.example.com")
+	w.publish()
+	w.refused(client(t, false), at, 502, "tls-failed")
+}
+
+// An endpoint that does not prove to be the Service gets no byte of a request.
+func TestTLSThatDoesNotVerify(t *testing.T) {
+	ca := authority(t)
+	var asked atomic.Int64
+	count := func(w http.ResponseWriter, r *http.Request) { asked.Add(1) }
+	for _, test := range []struct {
+		name, at, says string
+	}{
+		{"another CA", secure(t, issued(t, authority(t), inCluster), count), "signed by unknown authority"},
+		{"another name", secure(t, issued(t, ca, "payments.shop.svc"), count), "not orders.shop.svc"},
+		{"expired", secure(t, expired(t, ca), count), "expired"},
+		{"no TLS", backend(t, count), "not look like a TLS handshake"},
+		{"closes", tcpBackend(t, func(c *net.TCPConn) { _, _ = c.Read(make([]byte, 1<<10)) }), "no TLS with the endpoint"},
+	} {
+		for _, http2 := range policyVersions {
+			t.Run(fmt.Sprint(test.name, " ", http2), func(t *testing.T) {
+				w := newWorld(t, nodeproxy.Config{})
+				at := w.secured(ca, test.at)
+				w.publish()
+				res, content := get(t, client(t, http2), "http://"+at)
+				if res.StatusCode != 502 || res.Header.Get("Weft-Reason") != "tls-failed" || !strings.Contains(content, test.says) {
+					t.Errorf("got %d %s %q; want 502 tls-failed and %q", res.StatusCode, res.Header.Get("Weft-Reason"), content, test.says)
+				}
+				if n := w.count("weft_refusals_total", map[string]string{"reason": "tls-failed"}); n != 1 {
+					t.Errorf("%v refusals are counted; want 1", n)
+				}
+			})
+		}
+	}
+	if asked.Load() != 0 {
+		t.Errorf("endpoints that did not prove who they are saw %d requests", asked.Load())
+	}
+}
+
+// A second endpoint that does verify serves the call.
+func TestTLSGoesToAnEndpointThatVerifies(t *testing.T) {
+	each(t, policyVersions, func(t *testing.T, http2 bool) {
+		ca := authority(t)
+		w := newWorld(t, nodeproxy.Config{})
+		at := w.secured(ca, backend(t, seen), secure(t, issued(t, ca, inCluster), seen))
+		w.publish()
+		for range 8 {
+			if res, content := get(t, client(t, http2), "http://"+at); res.StatusCode != 200 {
+				t.Errorf("got %d %q", res.StatusCode, content)
+			}
+		}
+	})
+}
+
+// An endpoint that stalls in the handshake costs one attempt's time.
+func TestTLSHandshakeThatStalls(t *testing.T) {
+	each(t, policyVersions, func(t *testing.T, http2 bool) {
+		w := newWorld(t, nodeproxy.Config{})
+		end := make(chan struct{})
+		at := w.secured(authority(t), tcpBackend(t, func(*net.TCPConn) { <-end }))
+		t.Cleanup(func() { close(end) })
+		w.annotate("orders", "scheme", "https", "tls-ca-secret", "orders-ca", "connect-timeout", "100ms")
+		w.publish()
+		began := time.Now()
+		w.refused(client(t, http2), at, 504, "upstream-timeout")
+		if took := time.Since(began); took < 100*time.Millisecond || took > 3*time.Second {
+			t.Errorf("the answer came after %v", took)
+		}
+	})
+}
+
+// A CA that is not known lets nobody be believed; that it is there is live.
+func TestTLSCAComesAndIsRotated(t *testing.T) {
+	each(t, policyVersions, func(t *testing.T, http2 bool) {
+		old, young := authority(t), authority(t)
+		w := newWorld(t, nodeproxy.Config{})
+		var certificate atomic.Pointer[tls.Certificate]
+		certificate.Store(issued(t, old, inCluster))
+		at := w.secured(old, secureBy(t, &tls.Config{
+			NextProtos:     []string{"h2", "http/1.1"},
+			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return certificate.Load(), nil },
+		}, seen))
+		delete(w.CAs, shop("orders-ca"))
+		w.publish()
+		c := client(t, http2)
+		if _, content := get(t, c, "http://"+at); !strings.Contains(content, "CA that should vouch for it is not known") {
+			t.Errorf("without the Secret the answer is %q", content)
+		}
+		w.CAs[shop("orders-ca")] = mesh.CAInput{PEM: string(old.Certificate)}
+		w.publish()
+		if res, content := get(t, c, "http://"+at); res.StatusCode != 200 {
+			t.Fatalf("with the CA: %d %q", res.StatusCode, content)
+		}
+		// Connections that the old CA vouched for are used no more.
+		w.CAs[shop("orders-ca")] = mesh.CAInput{PEM: string(young.Certificate)}
+		w.publish()
+		w.refused(c, at, 502, "tls-failed")
+		certificate.Store(issued(t, young, inCluster))
+		if res, content := get(t, c, "http://"+at); res.StatusCode != 200 {
+			t.Errorf("with the new CA: %d %q", res.StatusCode, content)
+		}
+	})
+}
+
+// A client in HTTP/2 needs an endpoint that agrees to it; one in HTTP/1.1 does not.
+func TestTLSWithoutHTTP2(t *testing.T) {
+	ca := authority(t)
+	w := newWorld(t, nodeproxy.Config{})
+	at := w.secured(ca, secureBy(t, &tls.Config{Certificates: []tls.Certificate{*issued(t, ca, inCluster)}}, seen))
+	w.publish()
+	w.refused(client(t, true), at, 502, "tls-failed")
+	if res, content := get(t, client(t, false), "http://"+at); res.StatusCode != 200 {
+		t.Errorf("HTTP/1.1 gets %d %q", res.StatusCode, content)
+	}
+}
+
+func TestTLSWithGRPC(t *testing.T) {
+	ca := authority(t)
+	for _, test := range []struct {
+		name string
+		want codes.Code
+	}{{inCluster, codes.OK}, {"payments.shop.svc", codes.Unavailable}} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t, nodeproxy.Config{})
+			certificate := issued(t, ca, test.name)
+			at := w.secured(ca, grpcServer(t, echoMessages, grpc.Creds(credentials.NewServerTLSFromCert(certificate))))
+			w.publish()
+			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+			defer cancel()
+			s := grpcStream(t, at, ctx)
+			_ = s.SendMsg(wrapperspb.Bytes(make([]byte, 100_000)))
+			_ = s.CloseSend()
+			var got wrapperspb.BytesValue
+			err := s.RecvMsg(&got)
+			if status.Code(err) != test.want || test.want == codes.OK && len(got.Value) != 100_000 {
+				t.Errorf("got %d bytes, %v; want %v", len(got.Value), err, test.want)
+			}
+			if reason := strings.Join(s.Trailer()["weft-reason"], ""); test.want != codes.OK && reason != "tls-failed" {
+				t.Errorf("the reason is %q, of %v", reason, err)
+			}
+		})
+	}
+}
+
+func echoMessages(s grpc.ServerStream) error {
+	var m wrapperspb.BytesValue
+	if err := s.RecvMsg(&m); err != nil {
+		return err
+	}
+	return s.SendMsg(&m)
+}
+
+// One address that two Services speak to in two ways shares no connection.
+func TestTLSAndPlainDoNotMix(t *testing.T) {
+	ca := authority(t)
+	w := newWorld(t, nodeproxy.Config{})
+	endpoint := secure(t, issued(t, ca, inCluster), seen)
+	at := w.secured(ca, endpoint)
+	plain := w.service("plain", "http", endpoint)
+	w.publish()
+	c := client(t, false)
+	for range 3 {
+		if res, content := get(t, c, "http://"+at); res.StatusCode != 200 || !strings.Contains(content, "sni=") {
+			t.Errorf("over TLS: %d %q", res.StatusCode, content)
+		}
+		if res, content := get(t, c, "http://"+plain); res.StatusCode != 400 {
+			t.Errorf("without TLS: %d %q; want what a TLS server says to that", res.StatusCode, content)
+		}
+	}
+}
