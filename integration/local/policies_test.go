@@ -2,7 +2,10 @@ package local
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
+	"io"
+	stdlog "log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +16,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/weft-mesh/weft/internal/pki"
 )
 
 // block returns the block of a page that follows <!-- test: name -->.
@@ -68,6 +73,55 @@ func TestThePageOfPoliciesWorks(t *testing.T) {
 			t.Errorf("a call got %q, %v after %v", version, err, time.Since(began))
 		}
 	}
+}
+
+// TestTheExampleOfTLSWorks runs the example of docs/policies.md with its Secret,
+// which is changed for one that vouches for nobody here.
+func TestTheExampleOfTLSWorks(t *testing.T) {
+	ca, other := certificateAuthority(t), certificateAuthority(t)
+	certificate, err := ca.Issue("orders", "orders.shop.svc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Version", r.TLS.ServerName)
+	}))
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{*certificate}}
+	server.Config.ErrorLog = stdlog.New(io.Discard, "", 0)
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	example := strings.ReplaceAll(block(t, "policies.md", "tls.yaml"), "targetPort: 9001", "targetPort: http") + "---\n" + behind(t, "orders", addrPort(server.Listener.Addr()))
+	p := start(t, map[string]string{"shop.yaml": example, "ca.yaml": secret("orders-ca", ca)})
+	if problems := p.problems(); len(problems) > 0 {
+		t.Fatalf("the example has problems: %v", problems)
+	}
+	if version, err := call(p.transport()); version != "orders.shop.svc" || err != nil {
+		t.Errorf("a call reached %q, %v", version, err)
+	}
+	// No connection of before may be used for the next call.
+	p.edit("ca.yaml", secret("orders-ca", other))
+	if status, err := call(p.transport()); status != "502 Bad Gateway" || err != nil {
+		t.Errorf("with a CA that does not vouch for the endpoint a call got %q, %v", status, err)
+	}
+	p.edit("ca.yaml", "")
+	if problems := p.problems(); len(problems) != 1 || problems[0] != "Service shop/orders CAUnreadable" {
+		t.Errorf("without the Secret the problems are %v", problems)
+	}
+}
+
+func certificateAuthority(t *testing.T) *pki.Authority {
+	t.Helper()
+	ca, err := pki.New("a CA")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ca
+}
+
+// secret is a Secret that holds a CA.
+func secret(name string, ca *pki.Authority) string {
+	text := strings.ReplaceAll(strings.TrimSpace(string(ca.Certificate)), "\n", "\n    ")
+	return "apiVersion: v1\nkind: Secret\nmetadata: {name: " + name + ", namespace: shop}\nstringData:\n  ca.crt: |\n    " + text + "\n"
 }
 
 // application is what ran with Traefik Mesh, as it was.

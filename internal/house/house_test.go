@@ -68,7 +68,7 @@ var imports = map[string][]string{
 	// HTTP/1 clients too, whose messages are wire's.
 	"pkg/nodeproxy/http2":       {"./pkg/mesh", "./pkg/nodeproxy/http1/wire", "./pkg/nodeproxy/http2/hpack", "./pkg/nodeproxy/limits", "./pkg/nodeproxy/poll", "./pkg/nodeproxy/tlsrelay", "./pkg/route", "./pkg/telemetry", "./pkg/nodeproxy/upstream", "./pkg/policy", "github.com/rs/zerolog"},
 	"pkg/nodeproxy/http2/hpack": {},
-	"pkg/nodeproxy/upstream":    {"./pkg/mesh", "./pkg/route", "./pkg/policy", "./pkg/telemetry", "./pkg/nodeproxy/tlsrelay"},
+	"pkg/nodeproxy/upstream":    {"./pkg/mesh", "./pkg/route", "./pkg/policy", "./pkg/telemetry", "./pkg/nodeproxy/tlsrelay", "golang.org/x/crypto/x509roots"},
 	// TLS is the standard library's, behind a socket that engines take for plain.
 	"pkg/nodeproxy/tlsrelay": {},
 	// Flags, environment and files are paerser's.

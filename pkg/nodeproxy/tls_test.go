@@ -1,6 +1,7 @@
 package nodeproxy_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/ecdsa"
@@ -15,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -84,7 +86,12 @@ func secureBy(t *testing.T, config *tls.Config, handler http.HandlerFunc) string
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: handler, ErrorLog: log.New(io.Discard, "", 0)}
+	return serveOn(t, l, &http.Server{Handler: handler})
+}
+
+// serveOn serves a listener until the test ends.
+func serveOn(t *testing.T, l net.Listener, server *http.Server) string {
+	server.ErrorLog = log.New(io.Discard, "", 0)
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
@@ -334,6 +341,87 @@ func echoMessages(s grpc.ServerStream) error {
 		return err
 	}
 	return s.SendMsg(&m)
+}
+
+// An answer without a length that is cut is not taken for a whole one: only TLS
+// itself may say that it is the end.
+func TestTLSAnswerThatIsCut(t *testing.T) {
+	ca := authority(t)
+	certificate := issued(t, ca, inCluster)
+	for _, whole := range []bool{true, false} {
+		w := newWorld(t, nodeproxy.Config{})
+		at := w.secured(ca, tcpBackend(t, func(c *net.TCPConn) {
+			far := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{*certificate}})
+			if _, err := http.ReadRequest(bufio.NewReader(far)); err != nil {
+				return
+			}
+			_, _ = io.WriteString(far, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nsome")
+			if whole {
+				_ = far.Close()
+			}
+		}))
+		w.publish()
+		res, err := client(t, false).Get("http://" + at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		if string(content) != "some" || (err == nil) != whole {
+			t.Errorf("whole: %v; got %q, %v", whole, content, err)
+		}
+	}
+}
+
+// No POST is lost or doubled where the endpoint closes connections as soon as
+// they are idle.
+func TestTLSPostsArriveOnce(t *testing.T) {
+	each(t, policyVersions, func(t *testing.T, http2 bool) {
+		ca := authority(t)
+		var mu sync.Mutex
+		arrived := map[string]int{}
+		at := func(w http.ResponseWriter, r *http.Request) {
+			number, _ := io.ReadAll(r.Body)
+			mu.Lock()
+			defer mu.Unlock()
+			arrived[string(number)]++
+		}
+		l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{*issued(t, ca, inCluster)}, NextProtos: []string{"h2", "http/1.1"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		listen := serveOn(t, l, &http.Server{Handler: http.HandlerFunc(at), IdleTimeout: 2 * time.Millisecond})
+		w := newWorld(t, nodeproxy.Config{})
+		proxy := w.secured(ca, listen)
+		w.publish()
+		const callers, calls = 4, 100
+		var calling sync.WaitGroup
+		for caller := range callers {
+			c := client(t, http2)
+			calling.Go(func() {
+				for i := range calls {
+					number := fmt.Sprint(caller, "/", i)
+					res, err := c.Post("http://"+proxy, "", strings.NewReader(number))
+					if err != nil || res.StatusCode != 200 {
+						t.Errorf("POST %s: %v, %v", number, res, err)
+						continue
+					}
+					_ = res.Body.Close()
+				}
+			})
+		}
+		calling.Wait()
+		mu.Lock()
+		defer mu.Unlock()
+		if len(arrived) != callers*calls {
+			t.Errorf("%d of %d POSTs arrived", len(arrived), callers*calls)
+		}
+		for number, n := range arrived {
+			if n != 1 {
+				t.Errorf("POST %s arrived %d times", number, n)
+			}
+		}
+	})
 }
 
 // One address that two Services speak to in two ways shares no connection.

@@ -168,8 +168,8 @@ func (p *pool) take(c *conn, twice bool) *link {
 			}
 			// However young it is: what an endpoint says without being asked
 			// would answer somebody else. The event that tells it may not be
-			// heard yet.
-			if looked || l.Silent() {
+			// heard yet; what is behind TLS the poller does not see.
+			if looked && l.relay == nil || l.Silent() {
 				return l
 			}
 			p.patience.sawClosed(c.now-l.used, c.now)

@@ -15,6 +15,8 @@ type Set struct {
 	// first Bind.
 	Denials Denials
 
+	system system
+
 	mu         sync.Mutex // guards the rest
 	epoch      time.Time  // since when latencies are timed: the first Bind
 	endpoints  map[endpointKey]*Endpoint

@@ -6,9 +6,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"net"
+	"sync"
 
 	"github.com/weft-mesh/weft/pkg/mesh"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/tlsrelay"
+	"golang.org/x/crypto/x509roots/fallback/bundle"
 )
 
 // The names of HTTP's versions in ALPN (RFC 7301 §6, RFC 9113 §3.1).
@@ -21,7 +23,7 @@ const (
 // over all Tables, so that it can stand in a key.
 type security struct {
 	serverName string
-	roots      *x509.CertPool // nil: the system's
+	roots      *x509.CertPool // nil: those that package x509 finds
 	unknown    bool           // the CA is not known: nobody can prove anything
 }
 
@@ -68,18 +70,51 @@ func (b *binder) security(said *mesh.TLS) *security {
 	s, ok := b.securities[*said]
 	if !ok {
 		if s, ok = b.old.securities[*said]; !ok {
-			s = newSecurity(said)
+			s = b.old.newSecurity(said)
 		}
 		b.securities[*said] = s
 	}
 	return s
 }
 
-func newSecurity(said *mesh.TLS) *security {
-	s := &security{serverName: said.ServerName}
-	if said.CASecret != "" {
-		s.roots = x509.NewCertPool()
-		s.unknown = !s.roots.AppendCertsFromPEM([]byte(said.CA))
+func (s *Set) newSecurity(said *mesh.TLS) *security {
+	out := &security{serverName: said.ServerName}
+	if said.CASecret == "" {
+		s.system.once.Do(s.system.load)
+		out.roots = s.system.roots
+		return out
 	}
-	return s
+	out.roots = x509.NewCertPool()
+	out.unknown = !out.roots.AppendCertsFromPEM([]byte(said.CA))
+	return out
+}
+
+// system is the roots that the system trusts. They are loaded when they are
+// wanted first: most meshes never do.
+type system struct {
+	once  sync.Once
+	roots *x509.CertPool // nil for what package x509 finds itself
+}
+
+func (s *system) load() {
+	if found, err := x509.SystemCertPool(); err != nil || found.Equal(x509.NewCertPool()) {
+		s.roots = mozilla()
+	}
+}
+
+// mozilla is Mozilla's roots, as the build has them, for a system that has none,
+// as an image without files.
+func mozilla() *x509.CertPool {
+	pool := x509.NewCertPool()
+	for root := range bundle.Roots() {
+		certificate, err := x509.ParseCertificate(root.Certificate)
+		switch {
+		case err != nil: // a root that this version of Go does not read vouches for nobody
+		case root.Constraint != nil:
+			pool.AddCertWithConstraint(certificate, root.Constraint)
+		default:
+			pool.AddCert(certificate)
+		}
+	}
+	return pool
 }
