@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/weft-mesh/weft/internal/pki"
 	"github.com/weft-mesh/weft/pkg/mesh"
 	"github.com/weft-mesh/weft/pkg/nodeproxy"
@@ -422,6 +423,59 @@ func TestTLSPostsArriveOnce(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestTLSCarriesWebSocket(t *testing.T) {
+	ca := authority(t)
+	w := newWorld(t, nodeproxy.Config{})
+	at := w.secured(ca, secure(t, issued(t, ca, inCluster), func(w http.ResponseWriter, r *http.Request) {
+		c, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
+		if err != nil {
+			return
+		}
+		kind, content, err := c.Read(r.Context())
+		if err == nil {
+			_ = c.Write(r.Context(), kind, content)
+		}
+		_, _, _ = c.Read(r.Context())
+	}))
+	w.publish()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	c, _, err := websocket.Dial(ctx, "ws://"+at+"/room", &websocket.DialOptions{HTTPClient: client(t, false)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Write(ctx, websocket.MessageText, []byte("hello"))
+	if _, got, err := c.Read(ctx); err != nil || string(got) != "hello" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if err := c.Close(websocket.StatusNormalClosure, "bye"); err != nil {
+		t.Errorf("close: %v", err)
+	}
+}
+
+// A client of HTTP/1.1 reaches an endpoint that speaks HTTP/2 over TLS, and
+// copies go over TLS as well.
+func TestTLSWithTranslationAndCopies(t *testing.T) {
+	ca := authority(t)
+	for _, protocol := range []string{"http2", "http"} {
+		w := newWorld(t, nodeproxy.Config{})
+		copied := make(chan string, 1)
+		w.service("copies", "http", secure(t, issued(t, ca, inCluster), func(_ http.ResponseWriter, r *http.Request) { copied <- r.TLS.ServerName }))
+		at := w.secured(ca, secure(t, issued(t, ca, inCluster), seen))
+		input := w.Services[shop("orders")]
+		input.Ports[0].AppProtocol = protocol
+		w.annotate("orders", "scheme", "https", "tls-ca-secret", "orders-ca", "mirror", "copies")
+		w.publish()
+		version := map[string]string{"http2": "HTTP/2.0", "http": "HTTP/1.1"}[protocol]
+		if res, content := get(t, client(t, false), "http://"+at); res.StatusCode != 200 || !strings.HasPrefix(content, version+" sni="+inCluster) {
+			t.Errorf("%s: got %d %q", protocol, res.StatusCode, content)
+		}
+		if name := <-copied; name != inCluster {
+			t.Errorf("%s: the copy was sent to %q", protocol, name)
+		}
+	}
 }
 
 // One address that two Services speak to in two ways shares no connection.

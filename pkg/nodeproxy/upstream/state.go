@@ -45,7 +45,7 @@ func (s *Set) States(addresses []netip.AddrPort) []State {
 func (s State) join(o State) State {
 	s.Load += o.Load
 	s.LatencyMs, s.Failures = max(s.LatencyMs, o.LatencyMs), max(s.Failures, o.Failures)
-	s.Resting = s.Resting || o.Resting
+	s.Resting, s.Ejected = s.Resting || o.Resting, s.Ejected || o.Ejected
 	return s
 }
 

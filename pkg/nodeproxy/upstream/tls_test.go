@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/weft-mesh/weft/internal/pki"
 	"github.com/weft-mesh/weft/pkg/mesh"
@@ -13,6 +14,25 @@ import (
 func TestRootsWithoutASystem(t *testing.T) {
 	if mozilla().Equal(x509.NewCertPool()) {
 		t.Error("there are no roots")
+	}
+}
+
+// An address that is spoken to in two ways is shown as one.
+func TestStateOfAnAddressThatIsSpokenToInTwoWays(t *testing.T) {
+	at, set := netip.MustParseAddrPort("10.0.0.1:443"), &Set{endpoints: map[endpointKey]*Endpoint{}}
+	for _, key := range []endpointKey{{at, nil}, {at, &security{}}} {
+		set.endpoints[key] = newEndpoint(key, time.Now())
+		set.endpoints[key].load.Add(2)
+	}
+	set.endpoints[endpointKey{at, nil}].Failed()
+	want := State{Address: at, Load: 4, Failures: 1, Resting: true}
+	if got := set.States([]netip.AddrPort{at}); len(got) != 1 || got[0] != want {
+		t.Errorf("got %+v; want %+v", got, want)
+	}
+	for _, one := range []State{{Ejected: true}, {Resting: true}, {LatencyMs: 2, Failures: 3}} {
+		if got := (State{}).join(one); got != one {
+			t.Errorf("joining %+v with nothing gives %+v", one, got)
+		}
 	}
 }
 
