@@ -28,7 +28,7 @@ type bugreportCommand struct {
 func newBugreport() runner { return &bugreportCommand{Namespace: "weft", Timeout: 10 * time.Second} }
 
 // Run collects what can be read. What cannot be is told in the archive and does
-// not keep the rest out.
+// not keep the rest out; where nothing can, that is an error beside the archive.
 func (c *bugreportCommand) Run(ctx context.Context, out io.Writer) (err error) {
 	asking := Asking{Kubeconfig: c.Kubeconfig, Namespace: c.Namespace, Admin: c.Admin, Timeout: c.Timeout, Output: "table"}
 	now := time.Now().UTC()
@@ -54,6 +54,9 @@ func (c *bugreportCommand) Run(ctx context.Context, out io.Writer) (err error) {
 	}
 	if c.Admin == "" {
 		c.cluster(ctx, a)
+	}
+	if a.files == 1 { // about.txt
+		return fmt.Errorf("nothing could be asked, and %s holds nothing but why: %s", c.File, a.failed[0])
 	}
 	fmt.Fprintf(out, "✓ wrote %s: %d files; %d could not be read, which errors.txt tells\n", c.File, a.files, len(a.failed))
 	fmt.Fprintln(out, "It holds names, addresses and logs of your cluster. Secrets, values of environment variables and what looks like a credential were left out; look through it before you give it away.")

@@ -91,6 +91,24 @@ func TestABugreportHoldsNoSecret(t *testing.T) {
 	}
 }
 
+// Where nobody can be asked, the exit status says so, and the archive why.
+func TestABugreportOfNothingFails(t *testing.T) {
+	nowhere := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := os.WriteFile(nowhere, []byte(`{apiVersion: v1, kind: Config, current-context: a, contexts: [{name: a, context: {cluster: a}}], clusters: [{name: a, cluster: {server: "http://127.0.0.1:1"}}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, flags := range [][]string{{"--admin=127.0.0.1:1"}, {"--kubeconfig", nowhere}} {
+		path := filepath.Join(t.TempDir(), "report.tar.gz")
+		err := run(t.Context(), append([]string{"bugreport", "-f", path}, flags...), io.Discard)
+		if err == nil || errors.Is(err, errUsage) || !strings.Contains(err.Error(), "nothing could be asked") || !strings.Contains(err.Error(), "refused") {
+			t.Errorf("%q: error %v", flags, err)
+		}
+		if files := unpacked(t, path); !strings.Contains(files["errors.txt"], "refused") || files["about.txt"] == "" {
+			t.Errorf("%q: the archive says %v", flags, files)
+		}
+	}
+}
+
 func TestWhatLooksLikeACredentialIsLeftOut(t *testing.T) {
 	for text, want := range map[string]string{
 		"password: hunter2 x":                                               "password: [left out]",

@@ -66,8 +66,8 @@ metadata: {name: all, namespace: shop}
 		t.Errorf("error %v; want the answer no", err)
 	}
 	want := `Calls to identity binding shop/tier
-  + identity binding shop/tier may: everything, by TrafficTarget shop/in
   + front/web may: everything, by TrafficTarget shop/in
+  + identity binding shop/tier may: everything, by TrafficTarget shop/in
 
 Workloads of identity binding shop/tier
   + Pod shop/orders-1

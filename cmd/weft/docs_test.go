@@ -97,20 +97,46 @@ func TestEveryMetricIsDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	inCode, inDocument := map[string]bool{}, map[string]bool{}
-	for _, file := range []string{"../../pkg/telemetry/proxy.go", "../../pkg/telemetry/collect.go", "../../pkg/telemetry/accesslog.go", "../../pkg/tracing/tracer.go", "../../pkg/telemetry/mesh.go", "controller_metrics.go"} {
-		code, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, name := range regexp.MustCompile(`"(weft_[a-z_]+)"`).FindAllSubmatch(code, -1) {
-			inCode[string(name[1])] = true
-		}
+	code, err := filepath.Glob("../../pkg/telemetry/*.go")
+	if err != nil {
+		t.Fatal(err)
 	}
+	inCode, inDocument := inFiles(t, `"(weft_[a-z_]+)"`, append(code, "../../pkg/tracing/tracer.go", "controller_metrics.go")...), map[string]bool{}
 	for _, name := range regexp.MustCompile("(?m)^\\| `(weft_[a-z_]+)`").FindAllSubmatch(text, -1) {
 		inDocument[string(name[1])] = true
 	}
 	if diff := cmp.Diff(inCode, inDocument); diff != "" || len(inCode) < 15 {
 		t.Errorf("metrics in the code (-) and in docs/metrics.md (+):\n%s", diff)
+	}
+}
+
+// inFiles are the names that a pattern finds in files but tests.
+func inFiles(t *testing.T, pattern string, files ...string) map[string]bool {
+	t.Helper()
+	out := map[string]bool{}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range regexp.MustCompile(pattern).FindAllSubmatch(text, -1) {
+			out[string(name[1])] = true
+		}
+	}
+	return out
+}
+
+// TestEveryProblemIsDocumented compares docs/problems.md with the reasons in the
+// code: constants whose value is a word in CamelCase.
+func TestEveryProblemIsDocumented(t *testing.T) {
+	inCode := inFiles(t, `(?m)^(?:const |\t)\w+ += "([A-Z][A-Za-z]+)"`,
+		"../../pkg/mesh/problem.go", "../../pkg/guard/plan.go", "../../pkg/kube/files.go", "../../pkg/local/addresses.go",
+		"../../pkg/nodeproxy/publish.go", "../../pkg/reconcile/writer.go", "../../pkg/shadow/plan.go", "controller.go")
+	inDocument := inFiles(t, "(?m)^\\| `([A-Za-z]+)` \\|", "../../docs/problems.md")
+	if diff := cmp.Diff(inCode, inDocument); diff != "" || len(inCode) < 30 {
+		t.Errorf("reasons in the code (-) and in docs/problems.md (+):\n%s", diff)
 	}
 }

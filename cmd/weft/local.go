@@ -9,6 +9,7 @@ import (
 	"github.com/weft-mesh/weft/pkg/local"
 	"github.com/weft-mesh/weft/pkg/mesh"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/limits"
+	"github.com/weft-mesh/weft/pkg/telemetry"
 )
 
 // localCommand is a mesh on one machine.
@@ -23,6 +24,7 @@ type localCommand struct {
 	}
 	Access    accessConfig
 	Admin     adminConfig
+	Metrics   metricsConfig
 	Limits    limits.Limits
 	AccessLog accessLogConfig
 	Tracing   tracingConfig
@@ -34,11 +36,17 @@ type adminConfig struct {
 	Address string `description:"Where the admin API listens: /livez, /readyz, /metrics, /api/table, /api/problems."`
 }
 
+// metricsConfig is the part of a configuration that bounds the metrics.
+type metricsConfig struct {
+	Series int `description:"How many label sets of calls are told apart; what is over it is counted as other."`
+}
+
 func newLocalCommand() runner {
 	c := &localCommand{Addresses: "127.77.0.0/16", Domain: "mesh", Limits: limits.Default(), Tracing: tracingConfig{Sample: 1}, AccessLog: defaultAccessLog("text"), Log: defaultLog("text")}
 	c.DNS.Address = "127.0.0.1:1053"
 	c.Admin.Address = "127.0.0.1:15000"
 	c.Access.Mode = mesh.AccessOff.String()
+	c.Metrics.Series = telemetry.DefaultSeries
 	return c
 }
 
@@ -56,7 +64,7 @@ func (c *localCommand) Run(ctx context.Context, out io.Writer) error {
 		return usageError("--addresses=%s: takes a range of addresses of this machine, such as 127.77.0.0/16", c.Addresses)
 	}
 	if err := cmp.Or(
-		checkDomains("domain", c.Domain), checkDomains("aliases", c.Aliases...), checkAddress("dns.address", c.DNS.Address), checkAddress("admin.address", c.Admin.Address), checkLimits(c.Limits), c.AccessLog.check(), c.Tracing.check(),
+		checkDomains("domain", c.Domain), checkDomains("aliases", c.Aliases...), checkAddress("dns.address", c.DNS.Address), checkAddress("admin.address", c.Admin.Address), checkPositive("metrics.series", c.Metrics.Series), checkLimits(c.Limits), c.AccessLog.check(), c.Tracing.check(),
 	); err != nil {
 		return err
 	}
@@ -66,7 +74,7 @@ func (c *localCommand) Run(ctx context.Context, out io.Writer) error {
 	}
 	m, err := local.New(local.Config{
 		Access: access, Manifests: c.Manifests, Addresses: addresses, Domain: c.Domain, Aliases: c.Aliases, PortOffset: c.PortOffset,
-		DNSAddress: c.DNS.Address, Version: version, AdminAddress: c.Admin.Address, Limits: c.Limits, AccessLog: c.AccessLog.to(out), Tracing: c.Tracing.to(log), Out: out, Log: log,
+		DNSAddress: c.DNS.Address, Version: version, AdminAddress: c.Admin.Address, Series: c.Metrics.Series, Limits: c.Limits, AccessLog: c.AccessLog.to(out), Tracing: c.Tracing.to(log), Out: out, Log: log,
 	})
 	if err != nil {
 		return err

@@ -40,15 +40,15 @@ func TestTrafficSplits(t *testing.T) {
 		return strings.Replace(s, "name: ", `creationTimestamp: "2020-01-01T00:00:00Z", name: `, 1)
 	}
 	g.run(t, specs+fmt.Sprintf(more, g.pods["canary"]), []string{brokenGroup}, []rule{
-		{name: "18 a match with only its name", rules: share("s", toCanary, "{kind: HTTPRouteGroup, name: any}"), calls: []string{"web GET / = 200 canary", "web PUT /./x = 200 canary"}, problems: []string{"TrafficSplit shop/s MatchesNotApplied"}},
+		{name: "18 a match with only its name", rules: share("s", toCanary, "{kind: HTTPRouteGroup, name: any}"), calls: []string{"web GET / = 200 canary", "web PUT /./x = 200 canary"}},
 		{name: "19 all weights are 0", rules: share("s", "{service: canary, weight: 0}"), calls: []string{"web GET / = 503 no-backend", "web tcp = nothing", "web grpc = Unavailable"}, problems: []string{"TrafficSplit shop/s AllWeightsZero"}},
-		{name: "20 splits with matches go first", rules: share("a", toBeta) + share("b", toCanary, onItems...), calls: []string{"web GET /items = 200 canary", "web GET /x = 200 beta"}, problems: []string{"TrafficSplit shop/b MatchesNotApplied"}},
-		{name: "20 of these the oldest", rules: younger(share("a", toBeta, onItems...)) + share("b", toCanary, onItems...), calls: []string{"web GET /items = 200 canary", "web GET /x = 200 orders"}, problems: []string{"TrafficSplit shop/a MatchesNotApplied", "TrafficSplit shop/b MatchesNotApplied"}},
-		{name: "20 or the first by name", rules: share("b", toBeta, onItems...) + share("a", toCanary, onItems...), calls: []string{"web GET /items = 200 canary"}, problems: []string{"TrafficSplit shop/a MatchesNotApplied", "TrafficSplit shop/b MatchesNotApplied"}},
+		{name: "20 splits with matches go first", rules: share("a", toBeta) + share("b", toCanary, onItems...), calls: []string{"web GET /items = 200 canary", "web GET /x = 200 beta"}},
+		{name: "20 of these the oldest", rules: younger(share("a", toBeta, onItems...)) + share("b", toCanary, onItems...), calls: []string{"web GET /items = 200 canary", "web GET /x = 200 orders"}},
+		{name: "20 or the first by name", rules: share("b", toBeta, onItems...) + share("a", toCanary, onItems...), calls: []string{"web GET /items = 200 canary"}},
 		{name: "20 one without matches", rules: share("b", toBeta) + share("a", toCanary), calls: []string{"web GET / = 200 canary"}, problems: []string{"TrafficSplit shop/b SplitConflict"}},
 		{name: "21 the root is also a backend", rules: share("s", "{service: orders, weight: 1}, {service: canary, weight: 0}"), calls: []string{"web GET / = 200 orders", "web tcp = orders"}},
 		{name: "22 splits are not followed", rules: share("s", toCanary) + strings.Replace(share("t", toBeta), "service: orders", "service: canary", 1), calls: []string{"web GET / = 200 canary"}},
-		{name: "23 what no match means goes to the root", rules: share("s", toCanary, onItems...), calls: []string{"web GET /items = 200 canary", "web GET / = 200 orders", "web POST /items = 200 orders", "web grpc = OK"}, problems: []string{"TrafficSplit shop/s MatchesNotApplied"}},
+		{name: "23 what no match means goes to the root", rules: share("s", toCanary, onItems...), calls: []string{"web GET /items = 200 canary", "web GET / = 200 orders", "web POST /items = 200 orders", "web grpc = OK"}},
 		{name: "24 the root by its full name", rules: strings.Replace(share("s", toCanary), "service: orders", "service: orders.shop.svc.cluster.local", 1), calls: []string{"web GET / = 200 canary"}},
 		{name: "24 a root in another namespace", rules: strings.Replace(share("s", toCanary), "service: orders", "service: orders.batch", 1), calls: []string{"web GET / = 200 orders"}, problems: []string{"TrafficSplit shop/s RootForeign"}},
 		{name: "25 a backend that does not exist", rules: share("s", toCanary+", {service: gone, weight: 9}"), calls: []string{"web GET / = 200 canary"}, problems: []string{"TrafficSplit shop/s BackendNotFound"}},
@@ -56,14 +56,14 @@ func TestTrafficSplits(t *testing.T) {
 		{name: "27 a backend without endpoints", rules: share("s", toCanary+", {service: empty, weight: 9}"), calls: []string{"web GET / = 200 canary", "web tcp = canary"}, problems: []string{"TrafficSplit shop/s BackendNoEndpoints"}},
 		{name: "27 one without endpoints and weight", rules: share("s", toCanary+", {service: empty, weight: 0}"), calls: []string{"web GET / = 200 canary"}},
 		{name: "28 connections and sessions are split", rules: share("s", toCanary), calls: []string{"web tcp = canary", "web udp = canary"}},
-		{name: "28 matches say nothing of them", rules: share("s", toCanary, onItems...), calls: []string{"web tcp = canary", "web udp = canary", "web GET / = 200 orders"}, problems: []string{"TrafficSplit shop/s MatchesNotApplied"}},
-		{name: "28 where a split without matches stands it has them", rules: share("s", toCanary, onItems...) + share("t", toBeta), calls: []string{"web tcp = beta", "web udp = beta", "web GET / = 200 beta", "web GET /items = 200 canary"}, problems: []string{"TrafficSplit shop/s MatchesNotApplied"}},
+		{name: "28 matches say nothing of them", rules: share("s", toCanary, onItems...), calls: []string{"web tcp = canary", "web udp = canary", "web GET / = 200 orders"}},
+		{name: "28 where a split without matches stands it has them", rules: share("s", toCanary, onItems...) + share("t", toBeta), calls: []string{"web tcp = beta", "web udp = beta", "web GET / = 200 beta", "web GET /items = 200 canary"}},
 		{name: "30 path, method and headers of matches count", rules: share("s", toCanary, "{kind: HTTPRouteGroup, name: items}"), calls: []string{
-			"web PUT /items = 200 canary", "web PATCH /items = 200 orders", "web GET /x x-user:anne = 200 canary", "web GET /x x-user:bob = 200 orders", "web POST /x x-user:anne = 200 orders", "web GET /%69tems = 200 canary", "web GET /./items = 400 path-ambiguous"}, problems: []string{"TrafficSplit shop/s MatchesNotApplied"}},
-		{name: "gRPC by its path", rules: share("s", "{service: empty, weight: 1}", "{kind: HTTPRouteGroup, name: grpc}"), calls: []string{"web grpc = Unavailable", "web GET / = 200 orders"}, problems: []string{"TrafficSplit shop/s BackendNoEndpoints", "TrafficSplit shop/s MatchesNotApplied"}},
+			"web PUT /items = 200 canary", "web PATCH /items = 200 orders", "web GET /x x-user:anne = 200 canary", "web GET /x x-user:bob = 200 orders", "web POST /x x-user:anne = 200 orders", "web GET /%69tems = 200 canary", "web GET /./items = 400 path-ambiguous"}},
+		{name: "gRPC by its path", rules: share("s", "{service: empty, weight: 1}", "{kind: HTTPRouteGroup, name: grpc}"), calls: []string{"web grpc = Unavailable", "web GET / = 200 orders"}, problems: []string{"TrafficSplit shop/s BackendNoEndpoints"}},
 		{name: "a group that does not exist", rules: share("s", toCanary, "{kind: HTTPRouteGroup, name: gone}"), calls: []string{"web GET / = 200 orders", "web tcp = orders"}, problems: []string{"TrafficSplit shop/s RuleNotFound", "TrafficSplit shop/s SplitEmpty"}},
-		{name: "one that does beside it", rules: share("s", toCanary, "{kind: HTTPRouteGroup, name: gone}", items), calls: []string{"web GET / = 200 orders", "web GET /items = 200 canary"}, problems: []string{"TrafficSplit shop/s MatchesNotApplied", "TrafficSplit shop/s RuleNotFound"}},
-		{name: "no match that can hold", rules: share("s", toCanary, "{kind: HTTPRouteGroup, name: broken}"), calls: []string{"web GET /good = 200 canary", "web GET /( = 200 orders"}, problems: []string{"TrafficSplit shop/s MatchesNotApplied"}},
+		{name: "one that does beside it", rules: share("s", toCanary, "{kind: HTTPRouteGroup, name: gone}", items), calls: []string{"web GET / = 200 orders", "web GET /items = 200 canary"}, problems: []string{"TrafficSplit shop/s RuleNotFound"}},
+		{name: "no match that can hold", rules: share("s", toCanary, "{kind: HTTPRouteGroup, name: broken}"), calls: []string{"web GET /good = 200 canary", "web GET /( = 200 orders"}},
 	})
 }
 

@@ -51,6 +51,8 @@ type Config struct {
 	DrainTimeout time.Duration
 	// Limits of what peers may ask of the proxy; zero values mean the defaults.
 	Limits limits.Limits
+	// Series bounds the label sets of the calls' metrics; see telemetry.ProxyConfig.
+	Series int
 	// AccessLog is where a line for each HTTP request goes, and for which; without
 	// an Out for none.
 	AccessLog telemetry.AccessLogConfig
@@ -102,7 +104,7 @@ func New(config Config) (*Mesh, error) {
 		Access: config.Access, Frontends: m.frontends, Published: m.published, Problems: m.ownProblems, Reword: reword,
 		Own:     mesh.OwnSettings{Listens: []netip.AddrPort{server.Addr()}},
 		Servers: []func(context.Context) error{server.Serve},
-		Version: config.Version, AdminAddress: config.AdminAddress, DrainTimeout: config.DrainTimeout, AccessLog: config.AccessLog, Tracing: config.Tracing, Limits: config.Limits, Log: config.Log,
+		Version: config.Version, AdminAddress: config.AdminAddress, DrainTimeout: config.DrainTimeout, Series: config.Series, AccessLog: config.AccessLog, Tracing: config.Tracing, Limits: config.Limits, Log: config.Log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, server.Close())

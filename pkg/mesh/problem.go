@@ -15,7 +15,7 @@ type Problem struct {
 	Message string `json:"message"`
 }
 
-// The reasons of the problems that Build finds itself.
+// The reasons of the problems that Build finds itself; docs/problems.md is for users.
 const (
 	BadAnnotation       = "BadAnnotation"       // an annotation has a value that it does not take
 	BackendNotFound     = "BackendNotFound"     // a split names a Service that does not exist
@@ -26,7 +26,7 @@ const (
 	SplitConflict       = "SplitConflict"       // an older split stands on the same root
 	SplitEmpty          = "SplitEmpty"          // no backend of a split can be used
 	AllWeightsZero      = "AllWeightsZero"      // every backend of a split has weight 0
-	MatchesNotApplied   = "MatchesNotApplied"   // a split's matches say nothing about a port that is not HTTP
+	MatchesNotApplied   = "MatchesNotApplied"   // a split has matches, but its root no port that is HTTP
 	MatchNotFound       = "MatchNotFound"       // a rule names a match that its HTTPRouteGroup lacks
 	MatchTwice          = "MatchTwice"          // two matches of an HTTPRouteGroup share a name
 	BadExpression       = "BadExpression"       // an expression of an HTTPRouteGroup is malformed or too large

@@ -64,16 +64,19 @@ func (b *builder) splitMatches(split *SplitInput) (out []*RequestMatch) {
 }
 
 // settleConnections leaves one route on each port that carries no HTTP: matches
-// say nothing there. The split that means all goes before.
+// say nothing there. The split that means all goes before. Its author is told
+// where that is so on every port; beside a port of HTTP it is what was meant.
 func (b *builder) settleConnections() {
-	for key, port := range b.ports {
-		if len(port.Routes) == 0 || port.Transport == TCP && port.Protocol != Opaque {
-			continue
-		}
+	heeded := map[Ref]bool{} // the splits with matches: whether they count anywhere
+	for _, port := range b.ports {
+		matching := port.Transport == TCP && port.Protocol != Opaque
 		for _, r := range port.Routes {
 			if len(r.Matches) > 0 {
-				b.problem(r.Origin, MatchesNotApplied, "port %d of %s carries no HTTP: matches say nothing there, and of several splits the one without matches, or else the oldest, takes all", key.number, key.service)
+				heeded[r.Origin] = heeded[r.Origin] || matching
 			}
+		}
+		if len(port.Routes) == 0 || matching {
+			continue
 		}
 		chosen := *port.Routes[0]
 		if last := port.Routes[len(port.Routes)-1]; len(last.Matches) == 0 {
@@ -81,6 +84,11 @@ func (b *builder) settleConnections() {
 		}
 		chosen.Matches = nil
 		port.Routes = []*Route{&chosen}
+	}
+	for split, counts := range heeded {
+		if !counts {
+			b.problem(split, MatchesNotApplied, "no port of the Service carries HTTP: matches say nothing, and of several splits the one without matches, or else the oldest, takes all")
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package mesh_test
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -91,6 +92,39 @@ func TestASplitWithMatchesLeavesTheRootToItself(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"s RuleNotFound", "s SplitEmpty"}, reasons(m.Problems)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// Matches that count on no port of the root are a problem; that they say nothing
+// on a further port of TCP is none.
+func TestMatchesAreToldToSayNothingWhereNoPortIsHTTP(t *testing.T) {
+	for _, test := range []struct {
+		ports []string
+		want  []string
+	}{
+		{[]string{"tcp"}, []string{"s MatchesNotApplied"}},
+		{[]string{"tcp", "tcp-more"}, []string{"s MatchesNotApplied"}},
+		{[]string{"http"}, nil},
+		{[]string{"tcp", "http"}, nil},
+		{[]string{"tcp", "detected"}, nil},
+	} {
+		f := newFixture().service("orders", "10.0.0.1").split("s", "orders", to("orders", 1))
+		service, frontend, slice := f.Services[shop("orders")], f.Frontends[shop("orders")], f.Slices[shop("orders-abc")]
+		service.Ports, frontend.Ports, slice.Ports = nil, nil, nil
+		for i, name := range test.ports {
+			number := uint16(80 + i)
+			service.Ports = append(service.Ports, mesh.ServicePort{Name: name, Number: number})
+			frontend.Ports = append(frontend.Ports, mesh.FrontendPort{Number: number, Listen: netip.AddrPortFrom(netip.IPv6Unspecified(), 10000+number)})
+			slice.Ports = append(slice.Ports, mesh.SlicePort{Name: name, Number: 8000 + number})
+		}
+		f.Services[shop("orders")], f.Frontends[shop("orders")], f.Slices[shop("orders-abc")] = service, frontend, slice
+		split := f.Splits[shop("s")]
+		split.Matches = []mesh.Ref{{Kind: "HTTPRouteGroup", Name: "beta"}}
+		f.Splits[shop("s")] = split
+		f.RouteGroups[shop("beta")] = mesh.RouteGroupInput{Ref: mesh.Ref{Kind: "HTTPRouteGroup", Namespace: "shop", Name: "beta"}, Matches: []mesh.RequestMatch{{Name: "a", Path: "/a"}}}
+		if diff := cmp.Diff(test.want, reasons(mesh.Build(f.Inputs).Problems)); diff != "" {
+			t.Errorf("%v: %s", test.ports, diff)
+		}
 	}
 }
 

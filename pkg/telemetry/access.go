@@ -21,13 +21,34 @@ func denialLabels() []string {
 	}
 }
 
-// Denied counts a call that is not allowed, whether or not it is refused.
+// Denied counts a call that is not allowed, whether or not it is refused. Those of
+// callers and destinations over the limit of series are counted as other.
 func (p *Proxy) Denied(d Denial) {
 	if p == nil {
 		return
 	}
-	p.denials.WithLabelValues(
-		d.Mode, d.Reason, orUnknown(d.SourceWorkload), orUnknown(d.SourceNamespace), orUnknown(d.SourceAccount),
-		d.Service+"."+d.Namespace, d.Service, d.Namespace, orUnknown(d.Account),
-	).Inc()
+	p.denying.Lock()
+	defer p.denying.Unlock()
+	counter := p.denied[d]
+	if counter == nil && len(p.denied) >= p.most {
+		d = d.others()
+		counter = p.denied[d]
+	}
+	if counter == nil {
+		counter = p.denials.WithLabelValues(
+			d.Mode, d.Reason, orUnknown(d.SourceWorkload), orUnknown(d.SourceNamespace), orUnknown(d.SourceAccount),
+			d.Service+"."+d.Namespace, d.Service, d.Namespace, orUnknown(d.Account),
+		)
+		p.denied[d] = counter
+	}
+	counter.Inc()
+}
+
+// others is the Denial that counts what is over the limit; there are as many as
+// modes and reasons.
+func (d Denial) others() Denial {
+	return Denial{
+		Mode: d.Mode, Reason: d.Reason, SourceWorkload: other, SourceNamespace: other, SourceAccount: other,
+		Service: other, Namespace: other, Account: other,
+	}
 }

@@ -22,6 +22,9 @@ type Proxy struct {
 	lanes     uint32
 	next      atomic.Uint32 // lanes given so far
 
+	denying sync.Mutex // guards what follows
+	denied  map[Denial]prometheus.Counter
+
 	mu    sync.RWMutex // guards what follows
 	flows map[Call]*Flow
 	rows  int
@@ -35,8 +38,9 @@ type Proxy struct {
 // ProxyConfig says what a Proxy keeps. Every zero value works.
 type ProxyConfig struct {
 	// Series bounds the label sets that are told apart: callers, destinations
-	// and outcomes, by pods where they are known. What is over it is counted
-	// as other. Zero means 10,000.
+	// and outcomes, by pods where they are known; and, by itself, those of calls
+	// that are not allowed. What is over it is counted as other. Zero means
+	// 10,000.
 	Series int
 	// Live says what is there now; without it no series are dropped.
 	Live func() Living
@@ -61,7 +65,7 @@ func NewProxy(reg prometheus.Registerer, config ProxyConfig) *Proxy {
 			Name: "weft_access_denied_total", Help: "Calls that no TrafficTarget allows: refused where the mode is enforce, only told where it is audit.",
 		}, denialLabels()),
 		limits: timeLimits(), shown: describe(), most: config.Series, live: config.Live, lanes: lanes(),
-		flows: map[Call]*Flow{}, ticked: time.Now(),
+		flows: map[Call]*Flow{}, denied: map[Denial]prometheus.Counter{}, ticked: time.Now(),
 	}
 	reg.MustRegister(p.refusals, p.listeners, p.denials, p)
 	return p

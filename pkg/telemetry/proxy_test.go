@@ -1,6 +1,7 @@
 package telemetry_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -137,5 +138,34 @@ func TestANilProxyCountsNothing(t *testing.T) {
 	c.Close()
 	if rows := p.Traffic(time.Minute).Rows; rows == nil || len(rows) != 0 {
 		t.Errorf("rows %v", rows)
+	}
+}
+
+// TestTooManyDenialsAreOther: who is denied cannot make series without end.
+func TestTooManyDenialsAreOther(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	p := telemetry.NewProxy(registry, telemetry.ProxyConfig{Series: 3})
+	for round := range 2 {
+		for i := range 10 {
+			p.Denied(telemetry.Denial{Mode: "audit", Reason: "not-allowed", SourceWorkload: fmt.Sprint("web-", i), Service: "orders", Namespace: "shop"})
+		}
+		if n, err := testutil.GatherAndCount(registry, "weft_access_denied_total"); n != 4 || err != nil {
+			t.Errorf("round %d: %d series, %v; want 3 and the one of the others", round, n, err)
+		}
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := 0.0
+	for _, family := range families {
+		if family.GetName() == "weft_access_denied_total" {
+			for _, m := range family.Metric {
+				sum += m.GetCounter().GetValue()
+			}
+		}
+	}
+	if sum != 20 {
+		t.Errorf("%v of 20 are counted", sum)
 	}
 }
