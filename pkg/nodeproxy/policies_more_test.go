@@ -217,6 +217,30 @@ func mirrors(t *testing.T, http2 bool, shadow func(*testing.T) string) {
 	}
 }
 
+// A body whose length was not said is copied whole, as long as it is not large.
+func TestMirrorOfABodyWithoutALength(t *testing.T) {
+	each(t, policyVersions, func(t *testing.T, http2 bool) {
+		w := newWorld(t, nodeproxy.Config{})
+		copies := make(chan string, 1)
+		at := w.service("orders", "http", backend(t, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
+		w.service("shadow", "http", backend(t, func(_ http.ResponseWriter, r *http.Request) {
+			content, _ := io.ReadAll(r.Body)
+			copies <- string(content)
+		}))
+		w.annotate("orders", "mirror", "shadow")
+		w.publish()
+		sent := strings.Repeat("0123456789", 5000)
+		res, err := client(t, http2).Post("http://"+at, "text/plain", io.MultiReader(strings.NewReader(sent)))
+		if err != nil || res.StatusCode != 200 {
+			t.Fatalf("the call got %v, %v", res, err)
+		}
+		_ = res.Body.Close()
+		if got := <-copies; got != sent {
+			t.Errorf("%d bytes came as %d others", len(sent), len(got))
+		}
+	})
+}
+
 func TestFaultsOfSome(t *testing.T) {
 	each(t, policyVersions, func(t *testing.T, http2 bool) {
 		w := newWorld(t, nodeproxy.Config{})

@@ -186,11 +186,21 @@ func TestBodiesAreSentAgain(t *testing.T) {
 		w.annotate("orders", "retry-attempts", "3", "retry-on", "503", "retry-budget-min", "100")
 		w.publish()
 		c := client(t, http2)
-		for _, test := range []struct{ size, tries, status int }{{60 << 10, 3, 200}, {100, 3, 200}, {1 << 20, 1, 503}} {
+		for _, test := range []struct {
+			size, tries, status int
+			chunked             bool // its length is not said
+		}{
+			{60 << 10, 3, 200, false}, {100, 3, 200, false}, {1 << 20, 1, 503, false},
+			{60 << 10, 3, 200, true}, {100, 3, 200, true}, {1 << 20, 1, 503, true},
+		} {
+			tries.Store(0)
 			sent := strings.Repeat("0123456789", test.size/10)
 			request, err := http.NewRequest(http.MethodPut, "http://"+at, strings.NewReader(sent))
 			if err != nil {
 				t.Fatal(err)
+			}
+			if test.chunked {
+				request.ContentLength = -1
 			}
 			res, err := c.Do(request)
 			if err != nil {

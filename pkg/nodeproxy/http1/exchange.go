@@ -198,6 +198,13 @@ func (x *exchange) fits() bool {
 	return sized && length <= replayable
 }
 
+// replays tells that a policy may want the request again, or a copy of it: its
+// body is then kept while it is sent, although nobody knows how long it will be.
+func (x *exchange) replays() bool {
+	_, sized := x.request.Length()
+	return !sized && (x.policy.Retries() || x.copy.Cluster != nil)
+}
+
 // due is how many bytes the client must send in time: as many as its rate says
 // where it has said how many come, else any.
 func (x *exchange) due(e *Engine) int {

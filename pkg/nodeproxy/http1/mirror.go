@@ -35,8 +35,10 @@ func (c *conn) sendCopy(x *exchange) {
 		return
 	}
 	x.route.Policies.Count(telemetry.Mirrored)
+	to := x.copy
+	x.copy = upstream.Decision{}
 	d := &delivery{
-		engine: e, at: c.at, client: c.client, by: x.copy.By, try: x.copy.Cluster.Try(c.client),
+		engine: e, at: c.at, client: c.client, by: to.By, try: to.Cluster.Try(c.client),
 		message: append([]byte(nil), x.out...), head: x.request.Head(),
 	}
 	e.running.Go(func() {

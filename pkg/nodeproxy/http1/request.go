@@ -32,6 +32,8 @@ func (c *conn) work(x *exchange) bool {
 	case !done && x.fits():
 		c.engine.room(x)
 		return false
+	case !done && x.replays():
+		f.since = c.now // what has come is sent, and kept as well
 	case !done:
 		x.streamed = true
 		// Large bodies move in large pieces.

@@ -19,7 +19,9 @@ func (c *conn) serve(x *exchange) {
 	x.try = x.cluster.Try(c.client)
 	if x.policy.Active() {
 		x.policy.Steer(&x.try, &x.request)
-		c.sendCopy(x)
+		if x.whole || x.streamed {
+			c.sendCopy(x)
+		}
 	}
 	if x.resumeAt != 0 {
 		c.state = waiting
@@ -147,12 +149,12 @@ func (c *conn) exchange(x *exchange, l *link) bool {
 
 // uploads tells that there is something of the request still to be sent.
 func (c *conn) uploads(x *exchange) bool {
-	return x.refused == nil && (x.sent < len(x.out) || x.streamed && (!x.whole || x.up.waits()))
+	return x.refused == nil && (x.sent < len(x.out) || !x.whole || x.streamed && x.up.waits())
 }
 
 // upload sends what the endpoint takes of the request.
 func (c *conn) upload(x *exchange, l *link) {
-	for x.sent < len(x.out) {
+	for x.sent < len(x.out) || !x.streamed && !x.whole && c.gather(x) {
 		n, err := l.Send(x.out[x.sent:], nil)
 		switch {
 		case err == poll.ErrWouldBlock:
@@ -169,6 +171,36 @@ func (c *conn) upload(x *exchange, l *link) {
 	}
 	if x.streamed {
 		c.stream(x, l)
+	}
+}
+
+// gather takes more of a body that is kept while it is sent. It returns false
+// where there is nothing to be sent of it now.
+func (c *conn) gather(x *exchange) bool {
+	for {
+		held := len(x.out)
+		done, err := x.hold()
+		switch {
+		case err != nil:
+			x.outcome, x.why = misled, err
+			return false
+		case x.policy.Oversized(0, x.body.Data()).Reason != "":
+			x.outcome = excess
+			return false
+		case done:
+			c.taken(x)
+			c.sendCopy(x)
+		case x.body.Passed() > replayable:
+			x.streamed = true
+			c.engine.lend(&x.up)
+			c.sendCopy(x)
+		}
+		switch {
+		case len(x.out) > held:
+			return true
+		case x.whole || x.streamed || !c.fill(x):
+			return false
+		}
 	}
 }
 
