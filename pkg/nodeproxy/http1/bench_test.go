@@ -49,7 +49,13 @@ func guardedExchanger(t testing.TB, targets int) (once func()) {
 	if targets > 0 {
 		w.bind(guarded(w.mesh(at), targets))
 	}
-	c := w.dial()
+	return w.exchanger()
+}
+
+// exchanger is what exchanger returns, of this world.
+func (w *world) exchanger() (once func()) {
+	w.Helper()
+	c, t := w.dial(), w.TB
 	out, in := []byte(smallRequest), make([]byte, 4096)
 	once = func() {
 		if _, err := c.Write(out); err != nil {
