@@ -2,7 +2,8 @@
 // endpoint, so that engines which move bytes by system calls need not know of
 // TLS:
 //
-//	near, relay, err := tlsrelay.Handshake(ctx, tcp, config)
+//	relay, err := tlsrelay.Handshake(ctx, tcp, config)
+//	near, err := relay.Near()
 //	running.Go(relay.Run)   // until both ends have closed
 //	…                       // near is used like a TCP connection
 //	near.Close()
@@ -70,24 +71,29 @@ func (e *ending) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Handshake begins TLS on a connection and returns the near socket, and the
-// Relay behind it, which must be run. The context bounds the handshake. The
-// connection is the Relay's; where there is an error it is closed.
-func Handshake(ctx context.Context, tcp *net.TCPConn, config *tls.Config) (*net.UnixConn, *Relay, error) {
+// Handshake begins TLS on a connection, which is the Relay's from then on. The
+// context bounds it. Where there is an error the connection is closed.
+func Handshake(ctx context.Context, tcp *net.TCPConn, config *tls.Config) (*Relay, error) {
 	r := &Relay{tcp: &ending{TCPConn: tcp}}
 	r.tls = tls.Client(r.tcp, config)
 	err := r.tls.HandshakeContext(ctx)
 	if err == nil {
-		var near *net.UnixConn
-		if near, r.near, err = pair(); err == nil {
-			return near, r, nil
-		}
+		return r, nil
 	}
 	_ = tcp.Close()
 	if ctx.Err() != nil {
 		err = ctx.Err()
 	}
-	return nil, nil, err
+	return nil, err
+}
+
+// Near makes the near socket. The Relay must be run then; where there is an
+// error the connection is closed.
+func (r *Relay) Near() (near *net.UnixConn, err error) {
+	if near, r.near, err = pair(); err != nil {
+		r.Discard()
+	}
+	return near, err
 }
 
 // pair returns two sockets that are connected to each other.
@@ -124,11 +130,8 @@ func socket(fd int) (*net.UnixConn, error) {
 	return c.(*net.UnixConn), nil
 }
 
-// Discard closes a connection whose Relay was never run, and so never will be.
-func (r *Relay) Discard() {
-	_ = r.near.Close()
-	_ = r.tls.Close()
-}
+// Discard closes a connection that has no near socket, and never will.
+func (r *Relay) Discard() { _ = r.tls.Close() }
 
 // Protocol is what was agreed by ALPN (RFC 7301); empty for nothing.
 func (r *Relay) Protocol() string { return r.tls.ConnectionState().NegotiatedProtocol }

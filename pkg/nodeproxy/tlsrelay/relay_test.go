@@ -46,9 +46,13 @@ func relayed(t *testing.T) *ends {
 	e.far = tls.Server(server, &tls.Config{Certificates: []tls.Certificate{*certificate}})
 	var shaking sync.WaitGroup
 	shaking.Go(func() { err = e.far.Handshake() })
-	near, relay, mine := tlsrelay.Handshake(t.Context(), client, &tls.Config{RootCAs: ca.Pool(), ServerName: "orders"})
+	relay, mine := tlsrelay.Handshake(t.Context(), client, &tls.Config{RootCAs: ca.Pool(), ServerName: "orders"})
 	shaking.Wait()
 	if err := errors.Join(err, mine); err != nil {
+		t.Fatal(err)
+	}
+	near, err := relay.Near()
+	if err != nil {
 		t.Fatal(err)
 	}
 	e.near, e.relay = near, relay
@@ -214,7 +218,7 @@ func TestAHandshakeIsBounded(t *testing.T) {
 	defer server.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, _, err := tlsrelay.Handshake(ctx, client, &tls.Config{ServerName: "orders"}); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := tlsrelay.Handshake(ctx, client, &tls.Config{ServerName: "orders"}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v; want the deadline", err)
 	}
 	if _, err := client.Write(nil); !errors.Is(err, net.ErrClosed) {

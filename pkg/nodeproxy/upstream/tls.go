@@ -47,7 +47,7 @@ func (e *Endpoint) secure(ctx context.Context, tcp *net.TCPConn, protocol string
 		_ = tcp.Close()
 		return Conn{}, &tlsError{errNoCA}
 	}
-	near, relay, err := tlsrelay.Handshake(ctx, tcp, &tls.Config{
+	relay, err := tlsrelay.Handshake(ctx, tcp, &tls.Config{
 		ServerName: e.tls.serverName, RootCAs: e.tls.roots, NextProtos: []string{protocol},
 		MinVersion: tls.VersionTLS12, ClientSessionCache: e.sessions,
 	})
@@ -55,11 +55,11 @@ func (e *Endpoint) secure(ctx context.Context, tcp *net.TCPConn, protocol string
 		return Conn{}, &tlsError{err}
 	}
 	if protocol == ProtocolHTTP2 && relay.Protocol() != ProtocolHTTP2 {
-		_ = near.Close()
 		relay.Discard()
 		return Conn{}, &tlsError{errNoHTTP2}
 	}
-	return Conn{Socket: near, Relay: relay}, nil
+	near, err := relay.Near()
+	return Conn{Socket: near, Relay: relay}, err
 }
 
 // security returns what the endpoints of a port must prove; nil for nothing.
