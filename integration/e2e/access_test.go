@@ -91,9 +91,9 @@ spec:
 	c.kubectl("annotate", "namespace", "bank", "--overwrite", "weft.mesh/access=enforce")
 }
 
-// testGuard: the policy stands, and where the network plugin does not enforce it,
-// as that of the suite's own cluster, it is told; where it does, only the mesh is
-// let in.
+// testGuard: the policy stands, and where nothing enforces it, it is told; where
+// something does, only the mesh is let in. On the suite's own cluster it is both,
+// one after the other.
 func testGuard(c *cluster) {
 	for _, a := range c.callers() {
 		if _, err := a.get("http://vault.bank/write", 1); err != nil {
@@ -110,18 +110,20 @@ func testGuard(c *cluster) {
 		}
 		return err
 	})
-	if enforced := c.isGuarded(); c.own || !enforced {
-		c.eventually(90*time.Second, func() error {
-			if out, _ := c.try(c.weft, "check"); !strings.Contains(out, "GuardNotEnforced") {
-				return fmt.Errorf("weft check does not tell that the guard does not hold:\n%s", out)
-			}
-			return nil
-		})
+	enforced := c.guarded() == nil
+	if c.own || !enforced {
+		c.notEnforced(true)
+	}
+	if c.own {
+		c.enforcePolicies()
+	}
+	if c.own || enforced {
+		c.notEnforced(false)
+		c.behindGuard()
 	}
 	for _, a := range c.callers() {
 		c.eventually(20*time.Second, func() error { return statuses(a, "/read", map[string]int{"200 v1": 10}) })
 	}
-	c.ready("deployment/vault-v1", "bank") // the kubelets' probes pass
 	c.kubectl("annotate", "namespace", "bank", "weft.mesh/guard-", "weft.mesh/guard-allow-")
 	c.eventually(20*time.Second, func() error {
 		out, err := c.try(c.kubectlBin, "-n", "bank", "get", "networkpolicy", "-o", "name")
@@ -132,13 +134,52 @@ func testGuard(c *cluster) {
 	})
 }
 
-// isGuarded tells whether the callers are kept from the plain name.
-func (c *cluster) isGuarded() bool {
+// notEnforced waits until weft check tells that the guard does not hold, or tells
+// it no more.
+func (c *cluster) notEnforced(told bool) {
+	c.Helper()
+	c.eventually(90*time.Second, func() error {
+		if out, _ := c.try(c.weft, "check"); strings.Contains(out, "GuardNotEnforced") != told {
+			return fmt.Errorf("weft check tells that the guard does not hold: %v; want %v\n%s", !told, told, out)
+		}
+		return nil
+	})
+}
+
+// enforcePolicies has NetworkPolicies hold from now on, on the suite's own nodes.
+func (c *cluster) enforcePolicies() {
 	c.Helper()
 	for _, a := range c.callers() {
-		if _, err := a.get("http://vault.bank/read", 1); err == nil {
-			return false
+		c.run("../cluster/cluster", "start", a.pod.Spec.NodeName+"-kube-router")
+	}
+	c.eventually(time.Minute, c.guarded)
+}
+
+// behindGuard: nobody but the mesh and the kubelets comes to the guarded pods, by
+// the plain name or by their addresses, and pods that begin behind it get ready.
+func (c *cluster) behindGuard() {
+	c.Helper()
+	for _, p := range c.pods("bank", "app=vault") {
+		for _, a := range c.callers() {
+			if _, err := a.get("http://"+p.Status.PodIP+":8080/read", 1); err == nil {
+				c.Errorf("%s is reached from %s past the mesh", p.Name, a.pod.Spec.NodeName)
+			}
 		}
 	}
-	return true
+	c.kubectl("-n", "bank", "rollout", "restart", "deployment/vault-v1")
+	c.ready("deployment/vault-v1", "bank") // the kubelets' probes pass
+	c.gone("bank", "app=vault,version=v1", 2)
+	if err := c.guarded(); err != nil {
+		c.Errorf("after a rollout: %v", err)
+	}
+}
+
+// guarded tells whether the callers are kept from the plain name.
+func (c *cluster) guarded() error {
+	for _, a := range c.callers() {
+		if _, err := a.get("http://vault.bank/read", 1); err == nil {
+			return fmt.Errorf("the plain name is answered from %s", a.pod.Spec.NodeName)
+		}
+	}
+	return nil
 }

@@ -416,6 +416,32 @@ func TestACallerThatNobodyKnowsWaitsForTheWatch(t *testing.T) {
 	}
 }
 
+func TestADatagramOfACallerThatNobodyKnowsWaitsForTheWatch(t *testing.T) {
+	w := newGuarded(t, mesh.AccessEnforce)
+	at := w.transport(mesh.UDP, "udp", "", udpBackend(t, same))
+	web := w.Pods[shop("web")]
+	delete(w.Pods, shop("web"))
+	w.publish()
+	u := dialFrom(t, webPod, "udp", at)
+	if _, err := u.Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	w.Pods[shop("web")] = web
+	w.publish()
+	if _, err := io.ReadFull(u, make([]byte, 5)); err != nil {
+		t.Errorf("its first datagram was lost: %v", err)
+	}
+	refused := func() float64 { return w.count("weft_refusals_total", map[string]string{"reason": "access-denied"}) }
+	before, began := refused(), time.Now()
+	if _, err := dialFrom(t, stranger, "udp", at).Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the stranger's datagram is dropped", func() bool { return refused() == before+1 })
+	if took := time.Since(began); took < 100*time.Millisecond {
+		t.Errorf("it was dropped after %v", took)
+	}
+}
+
 func TestASilentClientThatMayOnlyMakeRequests(t *testing.T) {
 	w := newGuarded(t, mesh.AccessEnforce)
 	w.allow("HTTPRouteGroup")

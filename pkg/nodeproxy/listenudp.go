@@ -3,6 +3,7 @@ package nodeproxy
 import (
 	"context"
 	"net"
+	"net/netip"
 
 	"github.com/weft-mesh/weft/pkg/nodeproxy/l4"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
@@ -18,6 +19,7 @@ func (p *Proxy) openUDP(key upstream.Key) (*listener, error) {
 	relay := &l4.UDP{
 		Log: p.config.Log, Metrics: p.config.Metrics, Conn: c.(*net.UDPConn), Current: p.current.Load, At: key,
 		Idle: p.config.UDPIdleTimeout, Most: p.config.UDPSessions,
+		Introduce: func(client netip.Addr) { p.introduce(key, client) },
 	}
 	p.running.Go(func() {
 		defer l4.Guard(p.config.Log, "a UDP port")

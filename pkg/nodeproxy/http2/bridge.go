@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/weft-mesh/weft/pkg/nodeproxy/limits"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/poll"
 )
 
@@ -59,6 +60,17 @@ func (c *conn) bridged(d *driver) {
 	c.bridge = &bridge{driver: d, conn: c}
 	c.wire, c.settled, d.read = c.bridge, true, c.bridge.read
 	c.credit, c.peak, c.initial = unbounded, unbounded, unbounded
+	c.message.most = c.engine.bridged
+}
+
+// bridgeLimits are those of a header list that says an HTTP/1 head, which was
+// held to the limits as it came: a list has fields more (the pseudo-header
+// fields, te), and counts 32 bytes beside each field's own (RFC 9113 §6.5.2).
+func bridgeLimits(most limits.Limits) *limits.Limits {
+	const more, moreBytes = 5, 512 // with names of the Service and of these fields
+	most.Fields += more
+	most.HeadBytes += 32*most.Fields + moreBytes
+	return &most
 }
 
 // read reads and does what there is to do.

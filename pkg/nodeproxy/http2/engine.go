@@ -69,6 +69,7 @@ type Conn struct {
 // methods are safe for concurrent use.
 type Engine struct {
 	config   Config
+	bridged  *limits.Limits // of what a bridge says
 	buffers  buffers
 	readers  readers
 	askers   askers
@@ -91,7 +92,7 @@ type Engine struct {
 // New starts an Engine.
 func New(config Config) *Engine {
 	config.fill()
-	e := &Engine{config: config, conns: map[*conn]struct{}{}}
+	e := &Engine{config: config, bridged: bridgeLimits(config.Limits), conns: map[*conn]struct{}{}}
 	e.life, e.stop = context.WithCancel(context.Background())
 	e.pollers, e.works = make([]poll.Poller, runtime.GOMAXPROCS(0)), make([]work, runtime.GOMAXPROCS(0))
 	for i := range e.pollers {

@@ -44,6 +44,27 @@ func TestLimitsAreConfigured(t *testing.T) {
 	}
 }
 
+// A head that is as large as it may be as HTTP/1 is taken, though it is more as a
+// list of HTTP/2.
+func TestBridgeLimitsAreThoseOfHTTP1(t *testing.T) {
+	w := newWorld(t, http2.Config{Limits: limits.Limits{HeadBytes: 2 << 10, Fields: 16}}, endpoint(t, hello))
+	head := func(fields, bytes int) string {
+		start, end := "GET / HTTP/1.1\r\nHost: h\r\nTE: trailers\r\nConnection: TE\r\n"+strings.Repeat("a: b\r\n", fields-4), "\r\n\r\n"
+		return start + "X: " + strings.Repeat("x", bytes-len(start)-len("X: ")-len(end)) + end
+	}
+	for raw, want := range map[string]int{
+		head(16, 2<<10): 200, head(17, 1<<10): 431, head(16, 2<<10+1): 431,
+		"GET /" + strings.Repeat("x", 2000) + " HTTP/1.1\r\nHost: h\r\n\r\n": 200,
+	} {
+		c := w.dial()
+		_, _ = io.WriteString(c, raw)
+		res, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil || res.StatusCode != want {
+			t.Errorf("%.60q, %d bytes: %v, %v; want %d", raw, len(raw), res, err, want)
+		}
+	}
+}
+
 func TestBridgeLimitsAreConfigured(t *testing.T) {
 	w := newWorld(t, http2.Config{Limits: limits.Limits{HeadBytes: 2 << 10, Fields: 16}}, endpoint(t, hello))
 	for raw, want := range map[string]int{

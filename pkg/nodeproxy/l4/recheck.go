@@ -49,7 +49,7 @@ func (u *UDP) Recheck(s *upstream.Snapshot) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for client, session := range u.sessions {
-		if !s.Holds(u.At, client.Addr().Unmap().WithZone(""), session.endpoint, upstream.Proof{}) {
+		if !s.Holds(u.At, clientOf(client), session.endpoint, upstream.Proof{}) {
 			u.Metrics.Refused(string(upstream.AccessDenied))
 			u.leave(session)
 		}

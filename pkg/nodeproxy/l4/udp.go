@@ -1,6 +1,7 @@
 package l4
 
 import (
+	"bytes"
 	"container/list"
 	"errors"
 	"net"
@@ -27,6 +28,9 @@ type UDP struct {
 	Current func() *upstream.Snapshot
 	// At is where Conn listens.
 	At upstream.Key
+	// Introduce waits a little for news of who a caller is that nothing is known
+	// of; nil does not wait.
+	Introduce func(client netip.Addr)
 	// Idle ends a session without datagrams either way; zero means one minute.
 	Idle time.Duration
 	// Most bounds the sessions; zero means 10,000. The one that was idle for
@@ -36,9 +40,11 @@ type UDP struct {
 	buffers sync.Pool
 	running sync.WaitGroup
 
-	mu       sync.Mutex // guards the two, and the elements of sessions
+	mu       sync.Mutex // guards what follows, and the elements of sessions
 	sessions map[netip.AddrPort]*session
-	byUse    list.List // of *session, the latest used first
+	byUse    list.List                   // of *session, the latest used first
+	unknown  map[netip.AddrPort]struct{} // whose first datagram waits for Introduce
+	closed   bool                        // no new sessions
 }
 
 // session is one client address and port with a socket of its own to an endpoint.
@@ -60,7 +66,7 @@ func (u *UDP) Serve() {
 		u.Most = 10_000
 	}
 	u.mu.Lock() // Recheck may come already
-	u.sessions = map[netip.AddrPort]*session{}
+	u.sessions, u.unknown = map[netip.AddrPort]*session{}, map[netip.AddrPort]struct{}{}
 	u.mu.Unlock()
 	buffer := make([]byte, largestDatagram)
 	for {
@@ -72,12 +78,61 @@ func (u *UDP) Serve() {
 			u.Log.Debug().Err(err).Msg("reading a datagram failed; going on")
 			continue
 		}
-		if s := u.session(client); s != nil {
-			u.send(s, buffer[:n])
+		if u.mustWait(client) {
+			u.wait(client, bytes.Clone(buffer[:n]))
+			continue
 		}
+		u.pass(client, buffer[:n])
 	}
 	u.leaveAll()
 	u.running.Wait()
+}
+
+// mostUnknown bounds the callers that are waited for, each with a datagram.
+const mostUnknown = 256
+
+// mustWait tells whether a client has no session, would be refused only because
+// nobody knows it, and may be waited for.
+func (u *UDP) mustWait(client netip.AddrPort) bool {
+	if u.Introduce == nil {
+		return false
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.sessions[client] != nil || len(u.unknown) >= mostUnknown {
+		return false
+	}
+	if _, waits := u.unknown[client]; waits || !u.Current().Unknown(u.At, clientOf(client)) {
+		return false
+	}
+	u.unknown[client] = struct{}{}
+	return true
+}
+
+// wait passes a datagram on once its caller is known, or was waited for.
+func (u *UDP) wait(client netip.AddrPort, datagram []byte) {
+	u.running.Go(func() {
+		defer Guard(u.Log, "a caller of a UDP port")
+		u.Introduce(clientOf(client))
+		u.known(client)
+		u.pass(client, datagram)
+	})
+}
+
+func (u *UDP) known(client netip.AddrPort) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.unknown, client)
+}
+
+// clientOf is the address that a client is known by.
+func clientOf(client netip.AddrPort) netip.Addr { return client.Addr().Unmap().WithZone("") }
+
+// pass passes a client's datagram on, or drops it.
+func (u *UDP) pass(client netip.AddrPort, datagram []byte) {
+	if s := u.session(client); s != nil {
+		u.send(s, datagram)
+	}
 }
 
 // send passes a datagram on to the endpoint.
@@ -100,6 +155,9 @@ func (u *UDP) session(client netip.AddrPort) *session {
 			return s
 		}
 		u.leave(s)
+	}
+	if u.closed {
+		return nil
 	}
 	// Under the lock of Recheck: no Snapshot comes between unseen.
 	s, reason, err := u.begin(client)
@@ -125,7 +183,7 @@ func (u *UDP) begin(client netip.AddrPort) (*session, upstream.Reason, error) {
 	if route == nil {
 		return nil, upstream.NoRoute, nil
 	}
-	caller := upstream.Caller{Address: client.Addr().Unmap().WithZone("")}
+	caller := upstream.Caller{Address: clientOf(client)}
 	decision := caller.Decide(snapshot, route, nil)
 	cluster := decision.Cluster
 	if cluster == nil {
@@ -219,6 +277,7 @@ func (u *UDP) leave(s *session) {
 func (u *UDP) leaveAll() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	u.closed = true
 	for u.byUse.Len() > 0 {
 		u.leave(u.byUse.Front().Value.(*session))
 	}
