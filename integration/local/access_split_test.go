@@ -99,6 +99,7 @@ func TestSplitsWithAccess(t *testing.T) {
 func TestWhatOthersGotWrong(t *testing.T) {
 	g := newGuarded(t, "enforce")
 	at := func(name string) [4]byte { return g.pods[name].As4() }
+	canary := strings.Replace(target("u", fromWeb, allTCP+", {kind: UDPRoute, name: all}"), "name: orders", "name: canary", 1)
 	g.run(t, specs, []string{brokenGroup}, []rule{
 		{name: "X-Forwarded-For makes nobody another", rules: target("t", fromWeb, items), calls: []string{"other GET /items x-forwarded-for:" + g.pods["web"].String() + " = 403 access-denied", "other GET /items X-Real-Ip:" + g.pods["web"].String() + " = 403 access-denied"}},
 		{name: "a pod that comes is known", rules: target("t", fromWeb, items) + pod("shop", "web-2", "web", at("stranger")), calls: []string{"stranger GET /items = 200 orders"}},
@@ -108,7 +109,12 @@ func TestWhatOthersGotWrong(t *testing.T) {
 		{name: "two pods of one address are nobody", rules: target("t", fromWeb, items) + pod("shop", "web-2", "web", at("stranger")) + pod("shop", "web-3", "web", at("stranger")), calls: []string{"stranger GET /items = 403 access-denied"}},
 		{name: "a source without pods", rules: target("t", "{kind: ServiceAccount, name: none, namespace: shop}", items), calls: []string{"web GET /items = 403 access-denied"}},
 		{name: "the same account of another namespace", rules: target("t", "{kind: ServiceAccount, name: web, namespace: batch}", items), calls: []string{"web GET /items = 403 access-denied"}},
-		{name: "names that read alike when joined", rules: target("t", fromWeb, items) + `---
+		{name: "names that read alike when joined", rules: target("t", "{kind: ServiceAccount, name: web-x, namespace: shop}", items) + pod("shop-web", "x", "x", at("stranger")), calls: []string{"stranger GET /items = 403 access-denied"}},
+		{name: "each of them is meant by its own", rules: target("t", "{kind: ServiceAccount, name: x, namespace: shop-web}", items) + pod("shop-web", "x", "x", at("stranger")), calls: []string{"stranger GET /items = 200 orders"}},
+		{name: "targets add to each other over TCP and UDP", rules: target("t", fromWeb, allTCP) + target("u", fromOther, allTCP+", {kind: UDPRoute, name: all}"), calls: []string{"web tcp = orders", "other tcp = orders", "other udp = orders", "web udp = nothing"}},
+		{name: "every port of a split's backend", rules: share("s", toCanary) + canary, calls: []string{"web GET / = 200 canary", "web grpc = OK", "web tcp = canary", "web udp = canary", "other GET / x-forwarded-for:" + g.pods["web"].String() + " = 403 access-denied", "other grpc = PermissionDenied", "other tcp = nothing", "other udp = nothing"}},
+		{name: "splits that lead to each other", rules: share("s", "{service: beta, weight: 0}, "+toCanary) + strings.Replace(share("t", "{service: beta, weight: 0}, {service: orders, weight: 1}"), "service: orders", "service: canary", 1) + canary, calls: []string{"web GET / = 200 canary", "web tcp = canary"}},
+		{name: "a target of another namespace", rules: target("t", fromWeb, items) + `---
 {apiVersion: access.smi-spec.io/v1alpha3, kind: TrafficTarget, metadata: {namespace: batch, name: t}, spec: {
   destination: {kind: ServiceAccount, name: job, namespace: batch}, sources: [{kind: ServiceAccount, name: other, namespace: shop}], rules: [{kind: HTTPRouteGroup, name: foreign}]}}
 `, calls: []string{"web GET /items = 200 orders", "other GET /items = 403 access-denied"}},

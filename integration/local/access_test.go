@@ -18,6 +18,22 @@ func target(name, sources, rules string) string {
 `, name, sources, rules)
 }
 
+// group is the HTTPRouteGroup shop/g.
+func group(matches string) string {
+	return fmt.Sprintf(`---
+{apiVersion: specs.smi-spec.io/v1alpha4, kind: HTTPRouteGroup, metadata: {namespace: shop, name: g}, spec: {matches: [%s]}}
+`, matches)
+}
+
+// manyMatches are one more than last, of which each is for a path of its number.
+func manyMatches(last int) string {
+	var all []string
+	for i := range last + 1 {
+		all = append(all, fmt.Sprintf(`{name: m%[1]d, pathRegex: "/m%[1]d/"}`, i))
+	}
+	return strings.Join(all, ", ")
+}
+
 const (
 	fromWeb   = "{kind: ServiceAccount, name: web, namespace: shop}"
 	fromOther = "{kind: ServiceAccount, name: other, namespace: shop}"
@@ -120,6 +136,12 @@ func TestTrafficTargets(t *testing.T) {
 		{name: "16 headers match whole", rules: target("t", fromWeb, "{kind: HTTPRouteGroup, name: items, matches: [anne]}"), calls: []string{"web GET /x x-user:anne = 200 orders", "web GET /x X-User:beth = 200 orders", "web GET /x x-user:annex = 403 access-denied", "web GET /x x-user:anne x-user:eve = 403 access-denied", "web GET /x = 403 access-denied"}},
 		{name: "17 a broken expression never matches", rules: target("t", fromWeb, "{kind: HTTPRouteGroup, name: broken}"), calls: []string{"web GET /good = 200 orders", "web GET / = 403 access-denied", "web GET /( = 403 access-denied"}},
 		{name: "18 a match with only its name means every request", rules: target("t", fromWeb, "{kind: HTTPRouteGroup, name: any}"), calls: []string{"web GET /x = 200 orders", "web DELETE /y = 200 orders", "web GET /./x = 200 orders", "web tcp = nothing"}},
+		{name: "13 a binding that does not exist is nobody", rules: target("t", "{kind: IdentityBinding, name: gone, namespace: shop}, "+fromOther, items), calls: []string{"web GET /items = 403 access-denied", "other GET /items = 200 orders"}, problems: []string{"TrafficTarget shop/t SubjectNotFound"}},
+		{name: "15 a path may be anchored itself, and have groups", rules: target("t", fromWeb, "{kind: HTTPRouteGroup, name: g}") + group(`{name: m, pathRegex: "^/caps/(a|b)$"}`), calls: []string{"web GET /caps/a = 200 orders", "web GET /caps/c = 403 access-denied", "web GET /x/caps/a = 403 access-denied"}},
+		{name: "16 a header that is named twice must match both", rules: target("t", fromWeb, "{kind: HTTPRouteGroup, name: g}") + group(`{name: m, headers: [{x-user: "a.*"}, {x-user: ".*e"}]}`), calls: []string{"web GET / x-user:anne = 200 orders", "web GET / x-user:ann = 403 access-denied", "web GET / x-user:jane = 403 access-denied"}},
+		{name: "18 so does one with every method", rules: target("t", fromWeb, "{kind: HTTPRouteGroup, name: g}") + group(`{name: m, methods: ["*"]}, {name: more, pathRegex: "/more", methods: [PUT, "*"]}`), calls: []string{"web DELETE /x = 200 orders"}},
+		{name: "a name that two matches have is the first's", rules: target("t", fromWeb, "{kind: HTTPRouteGroup, name: g}") + group(`{name: m, pathRegex: "/one"}, {name: m, pathRegex: "/two"}`), calls: []string{"web GET /one = 200 orders", "web GET /two = 403 access-denied"}, problems: []string{"HTTPRouteGroup shop/g MatchTwice"}},
+		{name: "a group with too many matches", rules: target("t", fromWeb, "{kind: HTTPRouteGroup, name: g}") + group(manyMatches(256)), calls: []string{"web GET /m0/ = 200 orders", "web GET /m255/ = 200 orders", "web GET /m256/ = 403 access-denied"}, problems: []string{"HTTPRouteGroup shop/g GroupTooLarge"}},
 		{name: "gRPC by its path", rules: target("t", fromWeb, "{kind: HTTPRouteGroup, name: grpc}") + target("u", fromOther, items), calls: []string{"web grpc = OK", "other grpc = PermissionDenied"}},
 		{name: "UDP by its ports", rules: target("t", fromWeb, "{kind: UDPRoute, name: pod-tcp}") + target("u", fromOther, "{kind: UDPRoute, name: all}"), calls: []string{"web udp = nothing", "other udp = orders", "other tcp = nothing", "other GET / = 403 access-denied"}},
 		{name: "an IdentityBinding", rules: target("t", "{kind: IdentityBinding, name: callers, namespace: shop}", items) + `---
