@@ -22,7 +22,7 @@ type pool struct {
 	endpoint *upstream.Endpoint
 	conns    atomic.Pointer[[]*conn] // those that take streams; the slice never changes
 	length   atomic.Int32            // of waiting, and what serve has in hand
-	limit    atomic.Int64            // how many streams a connection takes, as the endpoint said last
+	limit    atomic.Int64            // how many streams a connection takes, as the endpoint said last; negative before that
 
 	mu      sync.Mutex // guards what follows
 	waiting []waiter
@@ -38,16 +38,22 @@ type waiter struct {
 	id   uint32
 }
 
-// most is how many connections an endpoint may have: one for each processor,
-// and as many again where it takes few streams.
-func most() (wanted, allowed int) {
-	wanted = runtime.GOMAXPROCS(0)
-	return wanted, 2 * wanted
+// wanted is how many connections to an endpoint are good: one for each processor.
+func wanted() int { return runtime.GOMAXPROCS(0) }
+
+// allowed is how many there may be: twice as many, and more only where the
+// endpoint takes so few streams on each that its requests have no place.
+func (p *pool) allowed() int {
+	n := 2 * wanted()
+	if limit := p.limit.Load(); limit > 0 {
+		n = max(n, int((p.endpoint.Load()+limit-1)/limit))
+	}
+	return n
 }
 
 func newPool(e *Engine, endpoint *upstream.Endpoint) *pool {
 	p := &pool{engine: e, endpoint: endpoint}
-	p.limit.Store(unknownLimit)
+	p.limit.Store(-1)
 	p.conns.Store(&[]*conn{})
 	return p
 }
@@ -59,9 +65,9 @@ func (p *pool) waits() bool { return p.length.Load() > 0 }
 func (p *pool) dispatch(w *work, c *conn, h *half) {
 	conns := *p.conns.Load()
 	if p.place(w, c, h, conns) {
-		if wanted, _ := most(); len(conns) < wanted && p.endpoint.Load() > busy {
+		if len(conns) < wanted() && p.endpoint.Load() > busy {
 			p.mu.Lock()
-			p.dial(wanted)
+			p.dial(wanted())
 			p.mu.Unlock()
 		}
 		return
@@ -74,8 +80,7 @@ func (p *pool) dispatch(w *work, c *conn, h *half) {
 	defer p.mu.Unlock()
 	p.waiting = append(p.waiting, waiter{c, h.id})
 	p.length.Add(1)
-	_, allowed := most()
-	p.dial(allowed)
+	p.dial(p.allowed())
 	w.wake(p) // a place may have become free meanwhile
 }
 
@@ -121,7 +126,10 @@ func (p *pool) connect() {
 	}
 	c := newConn(p.engine, d, w.now)
 	d.conn, d.relay, c.driver = c, conn.Relay, d
-	c.pool, c.last, c.limit = p, 1, int(p.limit.Load())
+	c.pool, c.last, c.limit = p, 1, unknownLimit
+	if limit := p.limit.Load(); limit >= 0 {
+		c.limit = int(limit)
+	}
 	c.partial.Store(w.now.UnixNano())
 	c.firstFrames(w)
 	p.join(w, c)
@@ -217,8 +225,7 @@ func (p *pool) serve(w *work) {
 		}
 		p.waiting = slices.Insert(p.waiting, 0, next)
 		if !p.again {
-			_, allowed := most()
-			p.dial(allowed)
+			p.dial(p.allowed())
 			return
 		}
 	}
