@@ -19,7 +19,7 @@ const (
 	NoEndpoints       Reason = "no-endpoints"       // nothing is ready to serve the port
 	Loop              Reason = "loop"               // all endpoints of the Service are the mesh itself
 	ConnectFailed     Reason = "connect-failed"     // no endpoint accepted a connection
-	UpstreamTimeout   Reason = "upstream-timeout"   // no endpoint answered a connection attempt in time
+	UpstreamTimeout   Reason = "upstream-timeout"   // no endpoint answered a connection attempt, or took or answered the request, in time
 	TLSFailed         Reason = "tls-failed"         // no endpoint has proved to be the Service, or TLS could not be agreed
 	UpstreamReset     Reason = "upstream-reset"     // the endpoint broke off before or within its answer
 	UpstreamMalformed Reason = "upstream-malformed" // the endpoint's answer is not HTTP
