@@ -79,8 +79,11 @@ type conn struct {
 	dial  *dial         // that is waited for
 }
 
-// happened is told by the poller.
+// Happened is told by the poller.
 func (c *conn) Happened(e poll.Events) { c.post(uint32(e)) }
+
+// Rests is asked by the poller.
+func (c *conn) Rests() bool { return false }
 
 // post tells the conn something. Unless somebody works on it, the caller does,
 // and post returns true.

@@ -15,7 +15,7 @@ import (
 const (
 	// idleUpstream is how long an unused connection to an endpoint is kept:
 	// shorter than what servers keep (Node.js: 5 s).
-	idleUpstream = 4 * time.Second
+	idleUpstream = 30 * time.Second
 	// idleLinks bounds the unused connections to one endpoint at one poller.
 	idleLinks = 1024
 	// farthest is how far a link is looked for that need not be looked at.
@@ -65,6 +65,9 @@ func (l *link) Receive(b []byte) (n int, err error) {
 
 // undelivered tells that nothing of the last request has left this process.
 func (l *link) undelivered() bool { return l.relay != nil && l.relay.Refused(l.forwarded) }
+
+// Rests is asked by the poller.
+func (l *link) Rests() bool { return l.owner.Load() == nil }
 
 // Happened is told by the poller. What happens to an idle link is the end of it.
 func (l *link) Happened(e poll.Events) {

@@ -82,6 +82,9 @@ func (d *driver) Happened(e poll.Events) {
 	}
 }
 
+// Rests is asked by the poller.
+func (d *driver) Rests() bool { return false }
+
 // post tells the driver something. Unless somebody reads, the caller does.
 func (d *driver) post(w *work, bits uint32) {
 	if d.word.CompareAndSwap(0, running) {

@@ -25,7 +25,7 @@ type Poller struct {
 	err    error // it could not be made
 	round  func()
 	looks  atomic.Uint32 // that were begun
-	told   atomic.Uint32 // the last look of which everything was told
+	told   atomic.Uint32 // the last look of which all sockets at rest were told
 	serial atomic.Int32
 	mu     sync.Mutex                               // guards writing to socks
 	socks  atomic.Pointer[[]atomic.Pointer[Socket]] // by descriptor
@@ -71,8 +71,8 @@ func (p *Poller) Add(s *Socket, on Listener) error {
 // Now is a moment as the Poller counts them.
 func (p *Poller) Now() uint32 { return p.looks.Load() }
 
-// HasLookedSince tells whether everything that happened up to a moment has been
-// told: what then was silent still was so a moment ago.
+// HasLookedSince tells whether sockets that were at rest at that moment, and
+// still are, have been told of everything that happened until after it.
 func (p *Poller) HasLookedSince(moment uint32) bool {
 	return int32(p.told.Load()-moment) > 0
 }
@@ -108,14 +108,15 @@ func (p *Poller) loop() {
 		for {
 			look := p.looks.Add(1)
 			n := p.wait(events)
-			for i := range events[:n] {
-				p.tell(&events[i])
+			p.tell(events[:n], true)
+			if n < len(events) {
+				p.told.Store(look)
 			}
+			p.tell(events[:n], false)
 			if n > 0 && p.round != nil {
 				p.round()
 			}
 			if n < len(events) {
-				p.told.Store(look)
 				return false
 			}
 		}
@@ -131,17 +132,32 @@ func (p *Poller) wait(events []syscall.EpollEvent) int {
 	return int(n)
 }
 
-// tell passes one event on. It may be about a socket that was closed meanwhile.
-func (p *Poller) tell(event *syscall.EpollEvent) {
+// tell passes on what has not been told yet, to sockets at rest or to all.
+func (p *Poller) tell(events []syscall.EpollEvent, resting bool) {
+	for i := range events {
+		event := &events[i]
+		if s := p.of(event); s != nil && event.Events != 0 && (!resting || s.on.Rests()) {
+			e := happened(event)
+			event.Events = 0
+			s.on.Happened(e)
+		}
+	}
+}
+
+// of returns the socket that an event is about; nil where it was closed meanwhile.
+func (p *Poller) of(event *syscall.EpollEvent) *Socket {
 	socks := *p.socks.Load()
 	if int(event.Fd) >= len(socks) {
-		return
+		return nil
 	}
-	s := socks[event.Fd].Load()
-	if s == nil || s.serial != event.Pad {
-		return
+	if s := socks[event.Fd].Load(); s != nil && s.serial == event.Pad {
+		return s
 	}
-	var e Events
+	return nil
+}
+
+// happened says what epoll says.
+func happened(event *syscall.EpollEvent) (e Events) {
 	if event.Events&syscall.EPOLLIN != 0 {
 		e |= Readable
 	}
@@ -154,5 +170,5 @@ func (p *Poller) tell(event *syscall.EpollEvent) {
 	if event.Events&(syscall.EPOLLHUP|syscall.EPOLLERR) != 0 {
 		e |= Broken
 	}
-	s.on.Happened(e)
+	return e
 }

@@ -27,6 +27,9 @@ const EventBits = 4
 // of the socket's Poller, elsewhere by any, several at a time.
 type Listener interface {
 	Happened(Events)
+	// Rests tells that nobody uses the socket now. Of those that came at once
+	// such are told first: then none that has ended is taken into use.
+	Rests() bool
 }
 
 // Connection is what a Socket takes over: a *net.TCPConn, or a *net.UnixConn of a
