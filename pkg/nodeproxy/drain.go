@@ -20,6 +20,7 @@ func (p *Proxy) Drain(ctx context.Context) error {
 	p.end()
 	p.running.Wait()
 	p.checks.Wait()
+	p.tcp.Close()
 	p.http1.Close()
 	p.http2.Close()
 	return err

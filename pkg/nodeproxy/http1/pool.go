@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// idleUpstream is how long an unused connection to an endpoint is kept:
-	// shorter than what servers keep (Node.js: 5 s).
+	// idleUpstream is how long an unused connection to an endpoint is kept, unless
+	// the endpoint closes it before (Node.js: after 5 s).
 	idleUpstream = 30 * time.Second
 	// idleLinks bounds the unused connections to one endpoint at one poller.
 	idleLinks = 1024

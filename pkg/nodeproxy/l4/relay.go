@@ -5,9 +5,12 @@ import (
 	"errors"
 	"net"
 	"runtime/debug"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/poll"
 	"github.com/weft-mesh/weft/pkg/telemetry"
 )
 
@@ -16,6 +19,8 @@ import (
 const farewell = time.Second
 
 // relay moves bytes between two connections until both directions have ended.
+// What happens to them is posted as bits of one word: whoever posts to a relay on
+// which nobody works, works on it, until nothing is posted any more.
 type relay struct {
 	client, server *net.TCPConn
 	// fromClient and fromServer were read before and go first.
@@ -23,65 +28,191 @@ type relay struct {
 	// idle ends the relay after so long without a byte either way, or at most a
 	// quarter later; zero never.
 	idle    time.Duration
+	poller  *poll.Poller
+	running *sync.WaitGroup
 	pieces  *pieces
 	counter *telemetry.Connection
 
-	up, down stream // to the server, to the client
+	word     atomic.Uint32
+	ends     [2]end     // the client's and the server's
+	up, down stream     // to the server, to the client
+	ended    chan error // how each of the two has ended
+	closed   chan struct{}
+}
+
+// What a relay is told beside the events of its two sockets, as bits of its word.
+const (
+	aborted  = 1 << (2*poll.EventBits + iota) // both directions end at once
+	closing                                   // the connections are to be closed
+	resets                                    // by a reset
+	workedOn                                  // somebody works on it
+)
+
+// end is one of the two connections.
+type end struct {
+	poll.Socket
+	relay *relay
+	shift int // of its events in the relay's word
+}
+
+// Happened is told by the poller.
+func (e *end) Happened(what poll.Events) { e.relay.post(uint32(what) << e.shift) }
+
+// Rests is asked by the poller.
+func (e *end) Rests() bool { return false }
+
+// prepared returns a relay that may be aborted, and run.
+func prepared(r *relay) *relay {
+	r.ended, r.closed = make(chan error, 2), make(chan struct{})
+	r.word.Store(workedOn)
+	return r
 }
 
 // run returns when both connections are closed; the end of the context resets
-// them. An end of stream of one side is passed on as such, and the other direction goes on. A direction that breaks
-// resets both connections after what is under way the other way was delivered.
+// them. An end of stream of one side is passed on as such, and the other
+// direction goes on. A direction that breaks resets both connections after what
+// is under way the other way was delivered.
 func (r *relay) run(ctx context.Context) {
-	defer context.AfterFunc(ctx, r.abort)()
-	defer r.server.Close()
-	defer r.client.Close()
 	if r.open() != nil {
-		r.reset()
 		return
 	}
-	ended := make(chan error, 2)
-	go guarded(ended, r.toServer)
-	go guarded(ended, r.toClient)
-	if r.wait(ended) == nil {
-		if r.wait(ended) != nil {
-			r.reset()
+	r.work(r.word.Swap(workedOn))
+	defer context.AfterFunc(ctx, r.abort)()
+	how := uint32(closing)
+	if r.wait() == nil {
+		if r.wait() != nil {
+			how |= resets
 		}
-		return
+	} else {
+		how |= resets
+		timer := time.NewTimer(farewell)
+		defer timer.Stop()
+		select {
+		case <-r.ended:
+		case <-timer.C:
+		}
 	}
-	timer := time.NewTimer(farewell)
-	defer timer.Stop()
-	select {
-	case <-ended:
-		r.reset()
-	case <-timer.C:
-		r.abort()
-		<-ended
+	r.post(how)
+	<-r.closed
+}
+
+// open takes the connections over. Where that fails both are reset.
+func (r *relay) open() error {
+	client, server := &r.ends[0], &r.ends[1]
+	if err := client.Take(r.client); err != nil {
+		Reset(r.client)
+		Reset(r.server)
+		return err
+	}
+	if err := server.Take(r.server); err != nil {
+		r.closeEnds(client)
+		Reset(r.server)
+		return err
+	}
+	r.up = stream{from: &client.Socket, to: &server.Socket, other: &r.down, pieces: r.pieces, count: r.counter.Received, rest: r.fromClient}
+	r.down = stream{from: &server.Socket, to: &client.Socket, other: &r.up, pieces: r.pieces, count: r.counter.Sent, rest: r.fromServer}
+	for i := range r.ends {
+		r.ends[i].relay, r.ends[i].shift = r, i*poll.EventBits
+		if err := r.poller.Add(&r.ends[i].Socket, &r.ends[i]); err != nil {
+			r.closeEnds(client, server)
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *relay) closeEnds(ends ...*end) {
+	for _, e := range ends {
+		e.Abort()
+		e.Close()
 	}
 }
 
-// open prepares both directions.
-func (r *relay) open() error {
-	r.up = stream{other: &r.down, pieces: r.pieces, count: r.counter.Received}
-	r.down = stream{other: &r.up, pieces: r.pieces, count: r.counter.Sent}
-	if err := r.up.open(r.server, r.client); err != nil {
-		return err
+// post tells the relay something. Unless somebody works on it, the caller does.
+func (r *relay) post(bits uint32) {
+	if r.word.CompareAndSwap(0, workedOn) {
+		r.work(bits)
+	} else if r.word.Or(bits) == 0 {
+		r.work(r.word.Swap(workedOn))
 	}
-	return r.down.open(r.client, r.server)
+}
+
+// work moves what can be moved until nothing is posted any more. The caller has
+// set workedOn.
+func (r *relay) work(bits uint32) {
+	for {
+		for i := range r.ends {
+			r.ends[i].Note(poll.Events(bits>>r.ends[i].shift) & (1<<poll.EventBits - 1))
+		}
+		if bits&aborted != 0 {
+			r.end(&r.up, errAborted)
+			r.end(&r.down, errAborted)
+		}
+		if bits&closing != 0 {
+			r.close(bits&resets != 0)
+			return // workedOn stays set: nobody comes after
+		}
+		if up, down := r.move(&r.up), r.move(&r.down); up || down {
+			r.running.Go(func() { r.work(r.word.Swap(workedOn)) })
+			return
+		}
+		if r.word.CompareAndSwap(workedOn, 0) {
+			return
+		}
+		bits = r.word.Swap(workedOn)
+	}
+}
+
+// move moves what one direction can move, and tells its end. A panic is an
+// error of this relay only.
+func (r *relay) move(s *stream) (goesOn bool) {
+	if s.done {
+		return false
+	}
+	defer func() {
+		if recover() != nil {
+			s.finish(errPanic)
+		}
+		if s.done {
+			r.ended <- s.err
+		}
+	}()
+	return s.move()
+}
+
+// end ends a direction.
+func (r *relay) end(s *stream, err error) {
+	if !s.done {
+		s.finish(err)
+		r.ended <- err
+	}
+}
+
+// close closes both connections.
+func (r *relay) close(reset bool) {
+	r.up.finish(nil)
+	r.down.finish(nil)
+	for i := range r.ends {
+		if reset {
+			r.ends[i].Abort()
+		}
+		r.ends[i].Close()
+	}
+	close(r.closed)
 }
 
 // wait returns how the next direction ended. Both are aborted once they were
 // idle for too long.
-func (r *relay) wait(ended <-chan error) error {
+func (r *relay) wait() error {
 	if r.idle == 0 {
-		return <-ended
+		return <-r.ended
 	}
 	const looks = 4
 	ticker := time.NewTicker(max(r.idle/looks, 1))
 	defer ticker.Stop()
 	for last, quiet := r.moved(), 0; quiet < looks; {
 		select {
-		case err := <-ended:
+		case err := <-r.ended:
 			return err
 		case <-ticker.C:
 			quiet++
@@ -91,21 +222,11 @@ func (r *relay) wait(ended <-chan error) error {
 		}
 	}
 	r.abort()
-	return <-ended
+	return <-r.ended
 }
 
 // moved is how many bytes went either way.
 func (r *relay) moved() int64 { return r.up.moved.Load() + r.down.moved.Load() }
-
-// guarded sends what f returns; a panic in f is an error of this relay only.
-func guarded(ended chan<- error, f func() error) {
-	err := errPanic
-	defer func() {
-		_ = recover()
-		ended <- err
-	}()
-	err = f()
-}
 
 // Guard is deferred by a goroutine that may lose its own work to a fault of the
 // proxy but must not end the process.
@@ -115,25 +236,10 @@ func Guard(log zerolog.Logger, what string) {
 	}
 }
 
-var errPanic = errors.New("a fault in the relay")
+var (
+	errPanic   = errors.New("a fault in the relay")
+	errAborted = errors.New("the relay was aborted")
+)
 
-// reset lets Close send RST instead of FIN: the peer must not take a broken
-// stream for a complete one.
-func (r *relay) reset() {
-	_ = r.client.SetLinger(0)
-	_ = r.server.SetLinger(0)
-}
-
-// abort resets both connections now. The deadline first stops both directions:
-// a connection closes only once nobody is in the middle of a callback.
-func (r *relay) abort() {
-	past := time.Unix(1, 0)
-	_ = r.client.SetDeadline(past)
-	_ = r.server.SetDeadline(past)
-	Reset(r.client)
-	Reset(r.server)
-}
-
-func (r *relay) toServer() error { return r.up.carry(r.fromClient) }
-
-func (r *relay) toClient() error { return r.down.carry(r.fromServer) }
+// abort resets both connections now.
+func (r *relay) abort() { r.post(aborted) }

@@ -1,16 +1,20 @@
 package l4
 
 import (
+	"errors"
 	"io"
-	"net"
 	"sync"
 	"sync/atomic"
 	"syscall"
+
+	"github.com/weft-mesh/weft/pkg/nodeproxy/poll"
 )
 
 const (
 	// pieceBytes is how much is copied at a time.
 	pieceBytes = 64 << 10
+	// mostPieces is how much of one way is moved before others have their turn.
+	mostPieces = 32
 	// longTransfer is how many bytes one way, without one the other way, make a
 	// transfer that is spliced.
 	longTransfer = 1 << 20
@@ -27,17 +31,12 @@ func (p *pieces) get() *[pieceBytes]byte {
 	return new([pieceBytes]byte)
 }
 
-// stream is one direction of a relay. What is read is written at once, with
-// plain system calls inside the callbacks of the connections, which hold the
-// descriptors: by copying while the connections talk, by splice while the bytes
-// go one way only. Every callback reads until there is nothing more, so that no
-// end of stream is missed.
+// stream is one direction of a relay. What is read is written at once: by
+// copying while the connections talk, by splice while the bytes go one way only.
 type stream struct {
-	to     *net.TCPConn
-	source syscall.RawConn
-	target syscall.RawConn
-	pieces *pieces
-	count  func(int64)
+	from, to *poll.Socket
+	pieces   *pieces
+	count    func(int64)
 	// other is the opposite direction.
 	other *stream
 	// moved is how many bytes were written.
@@ -46,94 +45,127 @@ type stream struct {
 	// heard is what other had moved when the present run of bytes one way began.
 	heard int64
 	run   int64
-	pipe  pipe // open while splicing
-	left  int  // bytes in the pipe
-	rest  []byte
-	err   error // why the stream ended
-	// The callbacks of target, made once.
-	write, drain func(fd uintptr) bool
+	piece *[pieceBytes]byte // lent while there is something in it
+	rest  []byte            // goes first
+	pipe  pipe              // open while splicing
+	left  int               // bytes in the pipe
+	over  bool              // the end of the stream was read
+	done  bool              // and passed on, or the stream broke
+	err   error             // why it broke
 }
 
-// open sets a stream up between two connections.
-func (s *stream) open(to, from *net.TCPConn) (err error) {
-	if s.source, err = from.SyscallConn(); err != nil {
-		return err
-	}
-	if s.target, err = to.SyscallConn(); err != nil {
-		return err
-	}
-	s.to, s.write, s.drain = to, s.onWritable, s.onDrainable
-	return nil
-}
-
-// carry moves first and then all that is read, and passes the end on.
-func (s *stream) carry(first []byte) error {
-	defer s.pipe.close()
-	if len(first) > 0 && !s.send(first) {
-		return s.err
-	}
-	talk, splice := s.talk, s.splice
-	for s.err == nil {
-		step := talk
-		if s.pipe.isOpen() {
-			step = splice
-		}
-		if err := s.source.Read(step); err != nil {
-			return err
-		}
-	}
-	if s.err == io.EOF { //nolint:errorlint // set by this file only
-		return s.to.CloseWrite()
-	}
-	return s.err
-}
-
-// talk copies until nothing is left to read. It returns true at the end of the
-// stream, and when it is time to splice.
-func (s *stream) talk(fd uintptr) bool {
-	piece := s.pieces.get()
-	defer s.pieces.pool.Put(piece)
-	for {
-		n, err := read(fd, piece[:])
-		if err == syscall.EAGAIN {
+// move moves what is there, and passes the end on. It returns true where others
+// are to have their turn before it goes on.
+func (s *stream) move() (goesOn bool) {
+	for range mostPieces {
+		if s.done || !s.flush() {
 			return false
 		}
-		if s.err = ended(n, err); s.err != nil || !s.send(piece[:n]) {
-			return true
+		switch {
+		case s.over:
+			s.to.CloseWrite()
+			s.finish(nil)
+			return false
+		case !s.from.CanRead:
+			s.lay()
+			return false
+		case s.pipe.isOpen():
+			s.fill()
+		default:
+			s.read()
 		}
-		if s.isLong(n) && s.pipe.open() {
-			return true
-		}
+	}
+	return true
+}
+
+// finish ends the stream.
+func (s *stream) finish(err error) {
+	s.done, s.err, s.rest = true, err, nil
+	s.pipe.close()
+	s.lay()
+}
+
+// lay gives the memory back.
+func (s *stream) lay() {
+	if s.piece != nil {
+		s.pieces.pool.Put(s.piece)
+		s.piece = nil
 	}
 }
 
-// splice moves bytes through the pipe. It returns true at the end of the stream,
-// and, with the pipe closed, when there was an answer.
-func (s *stream) splice(fd uintptr) bool {
-	for {
-		n, err := s.pipe.fill(fd)
-		if err == syscall.EAGAIN {
-			return s.talkAgain()
+// flush writes what was read. It returns false where that takes more time, or
+// the stream broke.
+func (s *stream) flush() bool {
+	for len(s.rest)+s.left > 0 {
+		n, err := s.write()
+		if errors.Is(err, poll.ErrWouldBlock) {
+			return false
 		}
-		if s.err = ended(n, err); s.err != nil {
-			return true
+		if err != nil {
+			s.finish(err)
+			return false
 		}
+		s.moved.Add(int64(n))
+		s.count(int64(n))
+	}
+	return true
+}
+
+// write writes once.
+func (s *stream) write() (n int, err error) {
+	if len(s.rest) > 0 {
+		n, err = s.to.Send(s.rest, nil)
+		s.rest = s.rest[n:]
+		return n, err
+	}
+	if !s.to.CanWrite {
+		return 0, poll.ErrWouldBlock
+	}
+	if n, err = s.pipe.empty(s.to.FD(), s.left); err == syscall.EAGAIN {
+		s.to.CanWrite = false
+		return 0, poll.ErrWouldBlock
+	}
+	s.left -= n
+	return n, err
+}
+
+// read reads once, to copy.
+func (s *stream) read() {
+	if s.piece == nil {
+		s.piece = s.pieces.get()
+	}
+	n, err := s.from.Receive(s.piece[:])
+	switch {
+	case err == io.EOF:
+		s.over = true
+	case err != nil && !errors.Is(err, poll.ErrWouldBlock):
+		s.finish(err)
+	}
+	if s.done {
+		return
+	}
+	if s.rest = s.piece[:n]; s.isLong(n) {
+		s.pipe.open()
+	}
+}
+
+// fill reads once, to splice. The pipe is empty, and closes where the other
+// direction has moved something.
+func (s *stream) fill() {
+	if s.talkAgain() {
+		return
+	}
+	n, err := s.pipe.fill(s.from.FD())
+	switch {
+	case err == syscall.EAGAIN:
+		s.from.CanRead, s.from.Ended = false, false
+	case err != nil:
+		s.finish(err)
+	case n == 0:
+		s.over = true
+	default:
 		s.left = n
-		if err := s.target.Write(s.drain); err != nil {
-			s.err = err
-		}
-		if s.err != nil || s.talkAgain() {
-			return true
-		}
 	}
-}
-
-// ended is what a read of n bytes says of the stream: nil where it goes on.
-func ended(n int, err error) error {
-	if err == nil && n == 0 {
-		return io.EOF
-	}
-	return err
 }
 
 // isLong takes in that bytes were moved, and tells whether the run of bytes one
@@ -157,56 +189,5 @@ func (s *stream) talkAgain() bool {
 	}
 	s.heard, s.run = heard, 0
 	s.pipe.close()
-	return true
-}
-
-// send writes all of b; false with the error set where that fails.
-func (s *stream) send(b []byte) bool {
-	s.rest = b
-	if err := s.target.Write(s.write); err != nil {
-		s.err = err
-	}
-	s.rest = nil
-	return s.err == nil
-}
-
-// tell counts what was written.
-func (s *stream) tell(n int) {
-	s.moved.Add(int64(n))
-	s.count(int64(n))
-}
-
-// onWritable writes the rest.
-func (s *stream) onWritable(fd uintptr) bool {
-	for len(s.rest) > 0 {
-		n, err := write(fd, s.rest)
-		if err != nil {
-			return s.blocked(err)
-		}
-		s.tell(n)
-		s.rest = s.rest[n:]
-	}
-	return true
-}
-
-// onDrainable empties the pipe.
-func (s *stream) onDrainable(fd uintptr) bool {
-	for s.left > 0 {
-		n, err := s.pipe.empty(fd, s.left)
-		if err != nil {
-			return s.blocked(err)
-		}
-		s.tell(n)
-		s.left -= n
-	}
-	return true
-}
-
-// blocked is false where a write must wait; any other error ends the stream.
-func (s *stream) blocked(err error) bool {
-	if err == syscall.EAGAIN {
-		return false
-	}
-	s.err = err
 	return true
 }

@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/weft-mesh/weft/pkg/nodeproxy/poll"
 	"go.uber.org/goleak"
 )
 
@@ -39,7 +40,16 @@ func newRelay(t *testing.T, idle time.Duration) *relayed {
 	out, w.server = pair(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	w.cancel = cancel
-	r := &relay{client: in, server: out, idle: idle, pieces: &pieces{}}
+	var poller poll.Poller
+	var running sync.WaitGroup
+	if err := poller.Start(&running, nil); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		poller.Stop()
+		running.Wait()
+	})
+	r := prepared(&relay{client: in, server: out, idle: idle, poller: &poller, running: &running, pieces: &pieces{}})
 	before := pipes(t)
 	go func() {
 		defer close(w.over)
@@ -326,13 +336,11 @@ func TestIdleEndsASplicedRelay(t *testing.T) {
 // at most a quarter of its limit late. The time is a false one: on a busy machine
 // a byte takes longer than any short limit from who sends it to who reads it.
 func TestIdleDoesNotEndABusyRelay(t *testing.T) {
-	client, _ := pair(t)
-	server, _ := pair(t)
-	over := func() bool { return client.SetNoDelay(true) != nil }
 	synctest.Test(t, func(t *testing.T) {
-		r := &relay{client: client, server: server, idle: time.Minute}
-		ended, waited := make(chan error), make(chan error)
-		go func() { waited <- r.wait(ended) }()
+		r := prepared(&relay{idle: time.Minute})
+		over := func() bool { return r.word.Load()&aborted != 0 }
+		waited := make(chan error)
+		go func() { waited <- r.wait() }()
 		for i := range 12 {
 			<-time.After(r.idle - time.Second)
 			if i%2 == 0 {
@@ -350,13 +358,14 @@ func TestIdleDoesNotEndABusyRelay(t *testing.T) {
 		if !over() {
 			t.Error("an idle relay goes on")
 		}
-		ended <- nil // as its directions do
+		r.ended <- nil // as its directions do
 		<-waited
 	})
 }
 
 func TestWithoutAPipeItIsCopied(t *testing.T) {
 	w := newRelay(t, 0)
+	transfer(t, w.server, w.client, 0, 1) // it has taken the connections over
 	before := pipes(t)
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {

@@ -1,9 +1,6 @@
 package l4
 
-import (
-	"syscall"
-	"unsafe"
-)
+import "syscall"
 
 const (
 	// pipeBytes is asked for as the size of a pipe; leastPipe is with how much
@@ -16,27 +13,6 @@ const (
 	spliceMove     = 1    // SPLICE_F_MOVE of splice(2)
 	spliceNonBlock = 2    // SPLICE_F_NONBLOCK
 )
-
-// read and write do not wait, so the scheduler need not be told of them. The
-// error is an Errno or nil.
-func read(fd uintptr, b []byte) (int, error) {
-	for {
-		n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), syscall.MSG_DONTWAIT, 0, 0)
-		if errno != syscall.EINTR {
-			return result(n, errno)
-		}
-	}
-}
-
-func write(fd uintptr, b []byte) (int, error) {
-	for {
-		n, _, errno := syscall.RawSyscall6(syscall.SYS_SENDTO, fd, uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)),
-			syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL, 0, 0)
-		if errno != syscall.EINTR {
-			return result(n, errno)
-		}
-	}
-}
 
 func result(n uintptr, errno syscall.Errno) (int, error) {
 	if errno != 0 {
@@ -89,6 +65,8 @@ func (p *pipe) empty(socket uintptr, n int) (int, error) {
 	return splice(uintptr(p.reader), socket, n)
 }
 
+// splice does not wait, so the scheduler need not be told of it. The error is an
+// Errno or nil.
 func splice(from, to uintptr, most int) (int, error) {
 	for {
 		n, _, errno := syscall.RawSyscall6(syscall.SYS_SPLICE, from, 0, to, 0, uintptr(most), spliceMove|spliceNonBlock)

@@ -4,16 +4,6 @@ package l4
 
 import "syscall"
 
-func read(fd uintptr, b []byte) (int, error) {
-	n, err := syscall.Read(int(fd), b)
-	return max(n, 0), err
-}
-
-func write(fd uintptr, b []byte) (int, error) {
-	n, err := syscall.Write(int(fd), b)
-	return max(n, 0), err
-}
-
 // pipe is never open: only Linux splices.
 type pipe struct{}
 

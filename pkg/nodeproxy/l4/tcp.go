@@ -5,15 +5,19 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/poll"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 	"github.com/weft-mesh/weft/pkg/telemetry"
 )
 
 // TCP relays connections to endpoints. The zero value works: it logs and counts
-// nothing.
+// nothing. End it with Close.
 type TCP struct {
 	Log     zerolog.Logger
 	Metrics *telemetry.Proxy
@@ -26,8 +30,33 @@ type TCP struct {
 	// Current returns the Snapshot that decides now; it is required for Recheck.
 	Current func() *upstream.Snapshot
 
-	pieces pieces
-	live   live
+	pieces  pieces
+	live    live
+	start   sync.Once
+	pollers []poll.Poller // one for each processor that Go uses
+	turn    atomic.Uint32
+	running sync.WaitGroup
+}
+
+// poller returns the poller whose turn it is.
+func (t *TCP) poller() *poll.Poller {
+	t.start.Do(func() {
+		t.pollers = make([]poll.Poller, runtime.GOMAXPROCS(0))
+		for i := range t.pollers {
+			if err := t.pollers[i].Start(&t.running, nil); err != nil {
+				t.Log.Error().Err(err).Msg("connections cannot be watched: some are not served")
+			}
+		}
+	})
+	return &t.pollers[t.turn.Add(1)%uint32(len(t.pollers))]
+}
+
+// Close ends what the relays share. Every Relay must have returned.
+func (t *TCP) Close() {
+	for i := range t.pollers {
+		t.pollers[i].Stop()
+	}
+	t.running.Wait()
 }
 
 // Call is one connection and what decides it, for life.
@@ -78,10 +107,10 @@ func (o *outgoing) run(ctx context.Context, fromClient, fromServer []byte) {
 	subject := upstream.Subject{Snapshot: o.call.Snapshot, Route: o.call.Route, Cluster: o.cluster, Endpoint: o.endpoint, Protocol: "tcp"}
 	counter := o.tcp.Metrics.Connection(subject.Call(o.call.address()))
 	defer counter.Close()
-	r := &relay{
+	r := prepared(&relay{
 		client: o.call.Client, server: o.conn, fromClient: fromClient, fromServer: fromServer,
-		idle: o.call.Route.Policies.Idle(o.tcp.Idle), pieces: &o.tcp.pieces, counter: counter,
-	}
+		idle: o.call.Route.Policies.Idle(o.tcp.Idle), poller: o.tcp.poller(), running: &o.tcp.running, pieces: &o.tcp.pieces, counter: counter,
+	})
 	o.tcp.live.add(o, r)
 	defer o.tcp.live.remove(o)
 	if o.tcp.Current != nil && o.tcp.Current() != o.call.Snapshot && !o.holds(o.tcp.Current()) {

@@ -49,6 +49,9 @@ func (d *descriptor) Close() {
 	_ = syscall.Close(int(d.fd))
 }
 
+// FD is the descriptor, for system calls that are not here.
+func (d *descriptor) FD() uintptr { return uintptr(d.fd) }
+
 // CloseRead takes no more: what the peer sends is dropped. The Poller tells it as
 // an end of the stream.
 func (d *descriptor) CloseRead() { _ = syscall.Shutdown(int(d.fd), syscall.SHUT_RD) }

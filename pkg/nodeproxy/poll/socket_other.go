@@ -40,6 +40,9 @@ func (d *descriptor) Close() {
 	d.running.Go(func() { _ = d.conn.Close() })
 }
 
+// FD is the descriptor, for system calls that are not here.
+func (d *descriptor) FD() uintptr { return uintptr(d.fd) }
+
 // CloseRead takes no more: what the peer sends is dropped. The Poller tells it as
 // an end of the stream.
 func (d *descriptor) CloseRead() { _ = d.conn.CloseRead() }
