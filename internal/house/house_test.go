@@ -63,7 +63,7 @@ var imports = map[string][]string{
 	// Messages are bytes: whoever moves them is another's matter.
 	"pkg/nodeproxy/http1/wire": {},
 	"pkg/nodeproxy/http1":      {"./pkg/mesh", "./pkg/route", "./pkg/telemetry", "./pkg/policy", "./pkg/nodeproxy/http1/wire", "./pkg/nodeproxy/limits", "./pkg/nodeproxy/poll", "./pkg/nodeproxy/tlsrelay", "./pkg/nodeproxy/upstream", "github.com/rs/zerolog"},
-	"pkg/nodeproxy/l4":         {"./pkg/mesh", "./pkg/route", "./pkg/telemetry", "./pkg/nodeproxy/upstream", "github.com/rs/zerolog"},
+	"pkg/nodeproxy/l4":         {"./pkg/mesh", "./pkg/route", "./pkg/telemetry", "./pkg/nodeproxy/poll", "./pkg/nodeproxy/upstream", "github.com/rs/zerolog"},
 	// The engine rests on the standard library, down to its own HPACK; it takes
 	// HTTP/1 clients too, whose messages are wire's.
 	"pkg/nodeproxy/http2":       {"./pkg/mesh", "./pkg/nodeproxy/http1/wire", "./pkg/nodeproxy/http2/hpack", "./pkg/nodeproxy/limits", "./pkg/nodeproxy/poll", "./pkg/nodeproxy/tlsrelay", "./pkg/route", "./pkg/telemetry", "./pkg/nodeproxy/upstream", "./pkg/policy", "github.com/rs/zerolog"},
