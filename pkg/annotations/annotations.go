@@ -46,11 +46,11 @@ func Own(all map[string]string) map[string]string {
 // that has them.
 func Policies(ref mesh.Ref, all map[string]string) mesh.Policies {
 	own := Own(all)
-	d := decoder{ref: ref, fields: fields()}
+	d := decoder{ref: ref, fields: fields(), all: all}
 	for _, name := range slices.Sorted(maps.Keys(own)) {
 		d.annotation(strings.TrimPrefix(name, Prefix), own[name])
 	}
-	d.refuseForeign(all)
+	d.refuseForeign()
 	return d.out
 }
 
@@ -90,6 +90,7 @@ func others() map[string]string {
 type decoder struct {
 	ref    mesh.Ref
 	fields map[string]int
+	all    map[string]string // as they were written
 	out    mesh.Policies
 }
 
@@ -110,10 +111,10 @@ func (d *decoder) annotation(full, value string) {
 		into = d.out.Ports[port]
 	}
 	if err := set(&into, index, value); err != nil {
-		d.problem("%s%s is %q; %v; this policy stays at its default", Prefix, full, value, err)
+		d.problem("%s is %q; %v; this policy stays at its default", d.written(full), value, err)
 		return
 	}
-	into.Said = append(into.Said, Prefix+full)
+	into.Said = append(into.Said, d.written(full))
 	if !ofPort {
 		d.out.All = into
 		return
@@ -130,7 +131,7 @@ func (d *decoder) other(name, full string) {
 	case !known:
 		d.problem("%s%s is not an annotation of Weft; it takes no effect", Prefix, full)
 	case kind != d.ref.Kind:
-		d.problem("%s%s takes effect on a %s only, not on a %s", Prefix, full, kind, d.ref.Kind)
+		d.problem("%s takes effect on a %s only, not on a %s", d.written(full), kind, d.ref.Kind)
 	case full != name:
 		d.problem("%s%s takes no effect: %s%s is for all ports", Prefix, full, Prefix, name)
 	}

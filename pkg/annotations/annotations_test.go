@@ -130,13 +130,28 @@ func TestTraefikMesh(t *testing.T) {
 		}
 	}
 	ref := mesh.Ref{Kind: "Service"}
-	for _, wrong := range []map[string]string{
-		{"mesh.traefik.io/scheme": "ftp"}, {"mesh.traefik.io/traffic-type": "sctp"}, {"mesh.traefik.io/ratelimit-average": "1"},
-		{"mesh.traefik.io/retry-attempts": "x"}, {"mesh.traefik.io/retry-atempts": "3"},
+	for annotation, value := range map[string]string{
+		"mesh.traefik.io/scheme": "ftp", "mesh.traefik.io/traffic-type": "sctp", "mesh.traefik.io/ratelimit-average": "1",
+		"mesh.traefik.io/ratelimit-burst": "1", "maesh.containo.us/retry-attempts": "x", "mesh.traefik.io/retry-atempts": "3",
+		"maesh.containo.us/timeout": "1s", "mesh.traefik.io/circuit-breaker-expression": "Ratio() >",
 	} {
-		if p := annotations.Policies(ref, wrong).Problems; len(p) != 1 {
-			t.Errorf("%v has the problems %v; want one", wrong, p)
+		p := annotations.Policies(ref, map[string]string{annotation: value}).Problems
+		if len(p) != 1 || !strings.HasPrefix(p[0].Message, annotation+" ") {
+			t.Errorf("%s: %s has the problems %v; want one that begins with its name", annotation, value, p)
 		}
+	}
+	// Of two spellings the newer counts; Weft's own goes before both.
+	all := map[string]string{"maesh.containo.us/retry-attempts": "x", "mesh.traefik.io/retry-attempts": "y"}
+	if p := annotations.Policies(ref, all).Problems; len(p) != 1 || !strings.HasPrefix(p[0].Message, "mesh.traefik.io/retry-attempts ") {
+		t.Errorf("problems: %v", p)
+	}
+	all["weft.mesh/retry-attempts"] = "z"
+	if p := annotations.Policies(ref, all).Problems; len(p) != 1 || !strings.HasPrefix(p[0].Message, "weft.mesh/retry-attempts ") {
+		t.Errorf("problems: %v", p)
+	}
+	p := annotations.Policies(mesh.Ref{Kind: "Namespace"}, map[string]string{"mesh.traefik.io/traffic-type": "tcp"}).Problems
+	if len(p) != 1 || !strings.HasPrefix(p[0].Message, "mesh.traefik.io/traffic-type ") {
+		t.Errorf("problems: %v", p)
 	}
 }
 

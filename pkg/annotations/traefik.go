@@ -1,6 +1,7 @@
 package annotations
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -66,26 +67,58 @@ func protocolOf(trafficType, scheme string) string {
 	return ""
 }
 
-// refuseForeign tells which annotations of Traefik Mesh take no effect.
-func (d *decoder) refuseForeign(all map[string]string) {
-	said := foreign(all)
-	for name, words := range map[string][]string{"traffic-type": {"http", "tcp", "udp"}, "scheme": {"http", "https", "h2c"}} {
-		value, ok := said[name]
-		if !ok {
-			continue
+// written is how whoever wrote an annotation spelled it: one of Weft's whose
+// prefix is off, or the one of Traefik Mesh that stands for it.
+func (d *decoder) written(full string) string {
+	if _, own := d.all[Prefix+full]; own {
+		return Prefix + full
+	}
+	switch full {
+	case "retry-on":
+		return spelled(d.all, "retry-attempts")
+	case "ratelimit-by":
+		return spelled(d.all, "ratelimit-average")
+	case "protocol":
+		if _, said := foreign(d.all)["traffic-type"]; said {
+			return spelled(d.all, "traffic-type")
 		}
-		if err := oneOf(value, words...); err != nil {
-			d.problem("%s of Traefik Mesh is %q; %v; it takes no effect", name, value, err)
+		return spelled(d.all, "scheme")
+	}
+	return spelled(d.all, full)
+}
+
+// spelled is an annotation of Traefik Mesh with the prefix that it counts by.
+func spelled(all map[string]string, name string) string {
+	newest := name
+	for _, prefix := range foreignPrefixes() {
+		if _, said := all[prefix+name]; said {
+			newest = prefix + name
 		}
 	}
-	known := []string{"traffic-type", "scheme", "retry-attempts", "circuit-breaker-expression", "ratelimit-average", "ratelimit-burst"}
-	for name := range said {
-		if !slices.Contains(known, name) {
-			d.problem("%s is not an annotation of Traefik Mesh; it takes no effect", name)
+	return newest
+}
+
+// refuseForeign tells which annotations of Traefik Mesh take no effect.
+func (d *decoder) refuseForeign() {
+	all := d.all
+	said := foreign(all)
+	words := map[string][]string{"traffic-type": {"http", "tcp", "udp"}, "scheme": {"http", "https", "h2c"}}
+	others := []string{"retry-attempts", "circuit-breaker-expression", "ratelimit-average", "ratelimit-burst"}
+	for _, name := range slices.Sorted(maps.Keys(said)) {
+		takes, limited := words[name]
+		if !limited && !slices.Contains(others, name) {
+			d.problem("%s is not an annotation of Traefik Mesh; it takes no effect", spelled(all, name))
+		}
+		if err := oneOf(said[name], takes...); limited && err != nil {
+			d.problem("%s is %q; %v; it takes no effect", spelled(all, name), said[name], err)
 		}
 	}
 	_, average := said["ratelimit-average"]
-	if _, burst := said["ratelimit-burst"]; average != burst {
-		d.problem("ratelimit-average and ratelimit-burst of Traefik Mesh take effect together only; there is no limit")
+	_, burst := said["ratelimit-burst"]
+	switch {
+	case average && !burst:
+		d.problem("%s takes effect with a ratelimit-burst beside it only; there is no limit", spelled(all, "ratelimit-average"))
+	case burst && !average:
+		d.problem("%s takes effect with a ratelimit-average beside it only; there is no limit", spelled(all, "ratelimit-burst"))
 	}
 }
