@@ -79,7 +79,8 @@ type Engine struct {
 	running  sync.WaitGroup
 	open     sync.WaitGroup  // connections
 	pollers  []poll.Poller   // one for each processor that Go uses
-	works    []work          // of their goroutines
+	polling  sync.WaitGroup  // their goroutines
+	works    []work          // and what these do
 	life     context.Context // ends with Close
 	stop     context.CancelFunc
 
@@ -98,7 +99,7 @@ func New(config Config) *Engine {
 	for i := range e.pollers {
 		w := &e.works[i]
 		w.engine = e
-		if err := e.pollers[i].Start(&e.running, w.finish); err != nil {
+		if err := e.pollers[i].Start(&e.polling, w.finish); err != nil {
 			config.Log.Error().Err(err).Msg("connections of HTTP/2 cannot be watched: some are not served")
 		}
 	}
@@ -136,13 +137,14 @@ func (e *Engine) Serve(in Conn) {
 func (e *Engine) register(c *conn) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.conns[c] = struct{}{}
-	e.open.Add(1)
-	if e.life.Err() != nil {
-		c.mu.Lock()
-		c.kill()
-		c.mu.Unlock()
+	if e.life.Err() == nil {
+		e.conns[c] = struct{}{}
+		e.open.Add(1)
+		return
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.kill() // it ends as soon as it is started
 }
 
 func (e *Engine) unregister(c *conn) {
@@ -234,10 +236,11 @@ func (e *Engine) Close() {
 		c.mu.Unlock()
 	}
 	e.open.Wait()
+	e.running.Wait() // a connection that was being made is over by then, too
 	for i := range e.pollers {
 		e.pollers[i].Stop()
 	}
-	e.running.Wait()
+	e.polling.Wait()
 }
 
 // guard keeps a fault from taking more with it than one connection.
