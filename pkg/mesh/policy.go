@@ -36,7 +36,7 @@ type Policy struct {
 	TLSCaSecret   string `for:"HTTP" description:"The Secret in the Service's namespace whose key ca.crt holds the CA that must vouch for endpoints; without one those that the system trusts may."`
 	TLSServerName string `for:"HTTP" description:"The name that endpoints' certificates must be for; without one it is <service>.<namespace>.svc."`
 
-	IdleTimeout    time.Duration `for:"TCP" description:"How long a connection may be without a byte either way; 0 means what the node proxies are told (never)."`
+	IdleTimeout    time.Duration `for:"HTTP, TCP" description:"TCP: how long a connection may be without a byte either way; 0 means what the node proxies are told (never). HTTP: how long a connection to an endpoint is kept that no request uses; 0 means 30s."`
 	MaxConnections int           `for:"TCP" description:"How many connections may be open at once from one node."`
 	ProxyProtocol  bool          `for:"TCP" description:"Whether endpoints are told the caller's address by PROXY protocol v2."`
 

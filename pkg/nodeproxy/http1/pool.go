@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// idleUpstream is how long an unused connection to an endpoint is kept, unless
-	// the endpoint closes it before (Node.js: after 5 s).
+	// idleUpstream is how long an unused connection to an endpoint is kept where
+	// no policy says, unless the endpoint closes it before (Node.js: after 5 s).
 	idleUpstream = 30 * time.Second
 	// idleLinks bounds the unused connections to one endpoint at one poller.
 	idleLinks = 1024
@@ -244,12 +244,13 @@ func (p *pool) suspect(l *link) {
 // sweep closes connections that are unused for too long, and learns how long
 // the endpoint keeps them.
 func (p *pool) sweep(now time.Duration) {
+	most := p.endpoint.Idle(idleUpstream)
 	p.cull(func(l *link) bool {
 		unused := now - l.used
-		if unused < idleUpstream && unused >= leastKept {
+		if unused < most && unused >= leastKept {
 			p.patience.sawOpen(unused)
 		}
-		return unused >= idleUpstream
+		return unused >= most
 	})
 }
 

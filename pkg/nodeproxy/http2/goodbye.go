@@ -154,7 +154,7 @@ func (c *conn) look(w *work) {
 	case len(c.halves) > 0:
 	case c.down() && idle > most.IdleTimeout:
 		c.refuseMore(w)
-	case !c.down() && idle > c.engine.config.KeepTimeout && !c.leaving:
+	case !c.down() && idle > c.pool.endpoint.Idle(c.engine.config.KeepTimeout) && !c.leaving:
 		c.leaving = true
 		w.retired = append(w.retired, c)
 		c.end(w)

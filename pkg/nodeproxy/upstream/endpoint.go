@@ -36,6 +36,7 @@ type Endpoint struct {
 	gone        atomic.Bool
 	health      policy.Health
 	connect     atomic.Int64 // how long an attempt to connect may take, in nanoseconds; 0 says nothing
+	idle        atomic.Int64 // how long an unused connection is kept, likewise
 	workload    atomic.Pointer[mesh.Workload]
 }
 
@@ -64,6 +65,15 @@ func (e *Endpoint) Gone() bool { return e.gone.Load() }
 // Workload is the live pod that holds the address by the latest Table; nil for
 // nobody known.
 func (e *Endpoint) Workload() *mesh.Workload { return e.workload.Load() }
+
+// Idle is how long a connection to the endpoint is kept that no request uses;
+// otherwise where no policy says.
+func (e *Endpoint) Idle(otherwise time.Duration) time.Duration {
+	if said := time.Duration(e.idle.Load()); said > 0 {
+		return said
+	}
+	return otherwise
+}
 
 // connected forgets the failures.
 func (e *Endpoint) connected() {

@@ -123,14 +123,18 @@ func limiterOf(spec *mesh.Policy, before *Policies) *policy.Limiter {
 	return limiter
 }
 
-// limitConnect notes how long attempts to connect to an endpoint may take: of
-// several Services that lead to it the most impatient decides.
-func (b *binder) limitConnect(e *Endpoint, p *mesh.Policy) {
-	if p == nil || p.ConnectTimeout == 0 {
+// limit notes how long attempts to connect to an endpoint may take, and how long
+// unused connections to it are kept: of several Services that lead to it the most
+// impatient decides.
+func (b *binder) limit(e *Endpoint, p *mesh.Policy) {
+	if p == nil {
 		return
 	}
-	if said := b.connect[e]; said == 0 || p.ConnectTimeout < said {
-		b.connect[e] = p.ConnectTimeout
+	if said := shorter(b.connect[e], p.ConnectTimeout); said > 0 {
+		b.connect[e] = said
+	}
+	if said := shorter(b.idle[e], p.IdleTimeout); said > 0 {
+		b.idle[e] = said
 	}
 }
 

@@ -90,7 +90,7 @@ func (s *Set) Bind(t *route.Table) (snapshot *Snapshot, gone []*Endpoint) {
 	}
 	b := binder{
 		old: s, endpoints: make(map[endpointKey]*Endpoint, len(s.endpoints)), rotations: make(map[string]*rotation, len(s.rotations)),
-		policies: map[policyKey]*Policies{}, securities: map[mesh.TLS]*security{}, connect: map[*Endpoint]time.Duration{},
+		policies: map[policyKey]*Policies{}, securities: map[mesh.TLS]*security{}, connect: map[*Endpoint]time.Duration{}, idle: map[*Endpoint]time.Duration{},
 	}
 	snapshot = &Snapshot{table: t, denials: s.Denials, replaced: make(chan struct{}), routes: make(map[Key]*Route, len(t.Ports()))}
 	for _, p := range t.Ports() {
@@ -109,6 +109,9 @@ func (s *Set) Bind(t *route.Table) (snapshot *Snapshot, gone []*Endpoint) {
 		if said := int64(b.connect[e]); said != e.connect.Load() {
 			e.connect.Store(said)
 		}
+		if said := int64(b.idle[e]); said != e.idle.Load() {
+			e.idle.Store(said)
+		}
 	}
 	s.endpoints, s.securities, s.rotations, s.policies = b.endpoints, b.securities, b.rotations, b.policies
 	return snapshot, gone
@@ -122,6 +125,7 @@ type binder struct {
 	rotations  map[string]*rotation
 	policies   map[policyKey]*Policies
 	connect    map[*Endpoint]time.Duration // how long attempts to connect may take
+	idle       map[*Endpoint]time.Duration // how long unused connections are kept
 }
 
 func (b *binder) route(p *route.Port) *Route {
@@ -149,7 +153,7 @@ func (b *binder) cluster(r *Route, from *route.Cluster) *Cluster {
 	for i := range from.Endpoints {
 		c.endpoints[i] = b.endpoint(endpointKey{from.Endpoints[i].Address, tls})
 		c.endpoints[i].workload.Store(from.Endpoints[i].Workload)
-		b.limitConnect(c.endpoints[i], p.Policy)
+		b.limit(c.endpoints[i], p.Policy)
 	}
 	c.divide(from.Endpoints)
 	if len(from.Guards) == 0 {
