@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // tmux runs a command of a tmux server that only this test has.
@@ -18,24 +20,70 @@ func tmux(t *testing.T, socket string, args ...string) string {
 	return string(out)
 }
 
+const green, red = "\x1b[32m", "\x1b[31m"
+
+// screen types a command line in a terminal of its own and returns what stands
+// there when it has ended, without the colours and with them.
+func (p *process) screen(typed string) (plain, coloured string) {
+	p.t.Helper()
+	socket := filepath.Join(p.t.TempDir(), "tmux")
+	// The shell stays until it is told, so that the screen can be read. It is wide,
+	// for a terminal would break lines.
+	tmux(p.t, socket, "new-session", "-d", "-s", "weft", "-x", "400", "-y", "50", "-c", p.examples,
+		fmt.Sprintf("export WEFT_ADMIN=%s KUBECONFIG=/dev/null PATH=%s:$PATH; %s; echo the-end; read line", p.admin, filepath.Dir(weft), typed))
+	defer tmux(p.t, socket, "kill-server")
+	await(p.t, typed+" in a terminal", func() bool {
+		plain = tmux(p.t, socket, "capture-pane", "-p", "-t", "weft")
+		return strings.Contains(plain, "the-end\n")
+	})
+	plain, _, _ = strings.Cut(plain, "the-end\n")
+	coloured, _, _ = strings.Cut(tmux(p.t, socket, "capture-pane", "-p", "-e", "-t", "weft"), "the-end")
+	return plain, coloured
+}
+
+// TestEveryExampleInATerminal types what docs/cli.md says in a terminal: the same
+// stands there, and the words that tell good from bad have their colour.
+func TestEveryExampleInATerminal(t *testing.T) {
+	p, own := documented(t)
+	p.callAround(own)
+	want := map[string][]string{ // of each command: what is coloured, and how
+		"check":    {green + "✓", red + "✗"},
+		"describe": {green + "ok", green + "yes", red + "✗", red + "nothing is ready"},
+		"explain":  {green + "← this one", green + "served", red + "refused: 503 no-endpoints"},
+		"stat":     {green + "100.00 %", red + "0.00 %"},
+		"edges":    {green + "100.00 %", red + "0.00 %"},
+		"routes":   {green + "100.00 %"},
+		"diff":     {red + "- everybody", green + "+ nobody"},
+	}
+	seen := map[string]string{}
+	for _, e := range examples(t, "../../docs/cli.md") {
+		command := strings.TrimSuffix(strings.Fields(e.typed)[1], ";")
+		if _, listed := want[command]; !listed {
+			continue // a bug report is written, not shown
+		}
+		plain, coloured := p.screen(own.Replace(e.typed))
+		if diff := cmp.Diff(even(own.Replace(e.read)), even(plain)); diff != "" {
+			t.Errorf("$ %s in a terminal (- docs/cli.md, + weft)\n%s", e.typed, diff)
+		}
+		seen[command] += coloured
+	}
+	for command, fragments := range want {
+		for _, fragment := range fragments {
+			if !strings.Contains(seen[command], fragment) {
+				t.Errorf("weft %s in a terminal: no %q in\n%q", command, fragment, seen[command])
+			}
+		}
+	}
+}
+
 // Colour is for a person at a terminal: not in a pipe, not where NO_COLOR says no.
 func TestColourIsForTerminals(t *testing.T) {
 	p, _ := documented(t)
 	screen := func(typed string) string {
 		t.Helper()
-		socket := filepath.Join(t.TempDir(), "tmux")
-		// The shell stays until it is told, so that the screen can be read.
-		tmux(t, socket, "new-session", "-d", "-s", "weft", "-x", "200", "-y", "50",
-			fmt.Sprintf("export WEFT_ADMIN=%s PATH=%s:$PATH; %s; echo the-end; read line", p.admin, filepath.Dir(weft), typed))
-		defer tmux(t, socket, "kill-server")
-		var shown string
-		await(t, typed+" in a terminal", func() bool {
-			shown = tmux(t, socket, "capture-pane", "-p", "-e", "-t", "weft")
-			return strings.Contains(shown, "the-end")
-		})
-		return shown
+		_, coloured := p.screen(typed)
+		return coloured
 	}
-	const green, red = "\x1b[32m", "\x1b[31m"
 	if shown := screen("weft describe orders.shop; weft check"); !strings.Contains(shown, green+"ok") || !strings.Contains(shown, red+"✗") {
 		t.Errorf("a terminal shows no colour:\n%q", shown)
 	}
