@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
 	"net"
 	"net/http"
@@ -31,7 +32,8 @@ import (
 
 const shipped = "../../manifests/addons/"
 
-// objects are a caller at 127.0.0.1 and a Service with one pod.
+// objects are a caller at 127.0.0.1 and one pod, which two Services lead to: one
+// by HTTP, one by TCP.
 const objects = `
 apiVersion: v1
 kind: Service
@@ -54,7 +56,19 @@ apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
 metadata: {name: orders-1, namespace: shop, labels: {kubernetes.io/service-name: orders}}
 addressType: IPv4
-ports: [{name: http, port: %d}]
+ports: [{name: http, port: %[1]d}]
+endpoints: [{addresses: [127.0.0.9], conditions: {ready: true}, targetRef: {kind: Pod, name: orders-1, namespace: shop}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: ledger, namespace: shop}
+spec: {ports: [{name: tcp, port: 81}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: ledger-1, namespace: shop, labels: {kubernetes.io/service-name: ledger}}
+addressType: IPv4
+ports: [{name: tcp, port: %[1]d}]
 endpoints: [{addresses: [127.0.0.9], conditions: {ready: true}, targetRef: {kind: Pod, name: orders-1, namespace: shop}}]
 `
 
@@ -67,19 +81,25 @@ func address(t *testing.T) string {
 	return at.String()
 }
 
-// proxy runs a node proxy and returns where it listens for orders and where it
-// is scraped.
-func proxy(t *testing.T, port int) (listen, metrics string) {
+// running is a node proxy: where it listens for orders and for the ledger, and
+// where it is scraped.
+type running struct{ orders, ledger, metrics string }
+
+// proxy runs a node proxy.
+func proxy(t *testing.T, port int) running {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "objects.yaml")
 	if err := os.WriteFile(file, fmt.Appendf(nil, objects, port), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	listen, metrics = address(t), address(t)
+	r := running{address(t), address(t), address(t)}
 	n, err := node.New(node.Config{
-		Source: kube.NewFiles(kube.FilesConfig{Paths: []string{file}}), MetricsAddress: metrics,
+		Source: kube.NewFiles(kube.FilesConfig{Paths: []string{file}}), MetricsAddress: r.metrics,
 		Frontends: func(*mesh.Inputs) map[mesh.Name]mesh.Frontend {
-			return map[mesh.Name]mesh.Frontend{{Namespace: "shop", Name: "orders"}: {Ports: []mesh.FrontendPort{{Number: 80, Listen: netip.MustParseAddrPort(listen)}}}}
+			at := func(port uint16, listen string) mesh.Frontend {
+				return mesh.Frontend{Ports: []mesh.FrontendPort{{Number: port, Listen: netip.MustParseAddrPort(listen)}}}
+			}
+			return map[mesh.Name]mesh.Frontend{{Namespace: "shop", Name: "orders"}: at(80, r.orders), {Namespace: "shop", Name: "ledger"}: at(81, r.ledger)}
 		},
 	})
 	if err != nil {
@@ -95,13 +115,13 @@ func proxy(t *testing.T, port int) (listen, metrics string) {
 		}
 	})
 	await(t, "the proxy listens", func() bool {
-		c, err := net.Dial("tcp", listen)
+		c, err := net.Dial("tcp", r.orders)
 		if err != nil {
 			return false
 		}
 		return c.Close() == nil
 	})
-	return listen, metrics
+	return r
 }
 
 // await waits for a fact.
@@ -121,7 +141,7 @@ func await(t *testing.T, what string, fact func() bool) {
 
 // prometheus runs the shipped configuration, with the proxies in the place of
 // the pods and a scrape each second, and returns where it answers.
-func prometheus(t *testing.T, targets ...string) string {
+func prometheus(t *testing.T, proxies ...running) string {
 	t.Helper()
 	text, err := os.ReadFile(shipped + "prometheus.yml")
 	if err != nil {
@@ -132,11 +152,15 @@ func prometheus(t *testing.T, targets ...string) string {
 		t.Fatal(err)
 	}
 	config["global"].(map[string]any)["scrape_interval"] = "1s"
+	var targets []any
+	for i, p := range proxies {
+		targets = append(targets, map[string]any{"targets": []string{p.metrics}, "labels": map[string]string{"pod": fmt.Sprint("weft-node-", i), "node": fmt.Sprint("node-", i)}})
+	}
 	for _, job := range config["scrape_configs"].([]any) {
 		job := job.(map[string]any)
 		delete(job, "kubernetes_sd_configs")
 		delete(job, "relabel_configs")
-		job["static_configs"] = []any{map[string]any{"targets": targets}}
+		job["static_configs"] = targets
 	}
 	folder := t.TempDir()
 	rules, err := os.ReadFile(shipped + "alerts.yml")
@@ -176,8 +200,39 @@ func prometheus(t *testing.T, targets ...string) string {
 	return at
 }
 
+// speak sends a line over a connection and waits for its end.
+func speak(t *testing.T, at string) {
+	t.Helper()
+	c, err := net.Dial("tcp", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, "GET /tcp HTTP/1.0\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, c); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// sample is one row of an answer.
+type sample struct {
+	Metric map[string]string
+	Value  float64
+}
+
 // ask returns the values of a query.
 func ask(t *testing.T, at, query string) (values []float64) {
+	t.Helper()
+	for _, s := range rows(t, at, query) {
+		values = append(values, s.Value)
+	}
+	return values
+}
+
+// rows returns the answer of a query.
+func rows(t *testing.T, at, query string) (out []sample) {
 	t.Helper()
 	response, err := http.Get("http://" + at + "/api/v1/query?query=" + url.QueryEscape(query))
 	if err != nil {
@@ -186,7 +241,12 @@ func ask(t *testing.T, at, query string) (values []float64) {
 	defer response.Body.Close()
 	var answer struct {
 		Status, Error string
-		Data          struct{ Result []struct{ Value [2]any } }
+		Data          struct {
+			Result []struct {
+				Metric map[string]string
+				Value  [2]any
+			}
+		}
 	}
 	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil || answer.Status != "success" {
 		t.Fatalf("%s: %s %v", query, answer.Error, err)
@@ -196,16 +256,19 @@ func ask(t *testing.T, at, query string) (values []float64) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		values = append(values, value)
+		out = append(out, sample{r.Metric, value})
 	}
-	return values
+	return out
 }
 
-// TestARealPrometheus scrapes two proxies under known load; what Flagger, the
-// alerts and the dashboards ask gets the known figures.
-func TestARealPrometheus(t *testing.T) {
+// backend serves both Services, of HTTP and of TCP, on a port of its own.
+func backend(t *testing.T) (port int) {
+	t.Helper()
 	var served atomic.Int64
-	backend := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/tcp" {
+			return
+		}
 		// A tenth fails, at both proxies alike: else what Prometheus extrapolates
 		// differs between them.
 		if n := served.Add(1) % 20; n == 0 || n == 11 {
@@ -216,36 +279,51 @@ func TestARealPrometheus(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	go func() { _ = backend.Serve(listener) }()
-	t.Cleanup(func() { _ = backend.Close() })
-	port := listener.Addr().(*net.TCPAddr).Port
-	oneListen, oneMetrics := proxy(t, port)
-	otherListen, otherMetrics := proxy(t, port)
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { _ = server.Close() })
+	return listener.Addr().(*net.TCPAddr).Port
+}
+
+// TestARealPrometheus scrapes two proxies under known load; what Flagger, the
+// alerts and the dashboards ask gets the known figures.
+func TestARealPrometheus(t *testing.T) {
+	port := backend(t)
+	proxies := []running{proxy(t, port), proxy(t, port)}
 	load := func(n int) {
 		for i := range n {
-			response, err := http.Get("http://" + []string{oneListen, otherListen}[i%2])
+			response, err := http.Get("http://" + proxies[i%2].orders)
 			if err != nil {
 				t.Fatal(err)
 			}
 			_ = response.Body.Close()
+			if i%10 < 2 { // HTTP over a port of TCP: the proxy sees bytes
+				speak(t, proxies[i%2].ledger)
+			}
 		}
 	}
 	load(40)
-	at := prometheus(t, oneMetrics, otherMetrics)
+	at := prometheus(t, proxies...)
 	is := func(query string, want float64) bool {
 		got := ask(t, at, query)
 		return len(got) == 1 && math.Abs(got[0]-want) < 1e-9
 	}
 	const flagger = `reporter="destination",destination_workload_namespace="shop",destination_workload=~"orders"`
-	await(t, "the begin is scraped", func() bool { return is(`sum(istio_requests_total{`+flagger+`})`, 40) })
+	scraped := func(n float64) func() bool {
+		return func() bool { // by each of the three jobs, and the connections with them
+			return is(`sum(weft_requests_total)`, n) && is(`sum(istio_requests_total{reporter="source"})`, n) && is(`sum(istio_requests_total{`+flagger+`})`, n) &&
+				is(`sum(istio_tcp_connections_closed_total{reporter="source"})`, n/5) && is(`sum(istio_tcp_connections_closed_total{reporter="destination"})`, n/5)
+		}
+	}
+	await(t, "the begin is scraped", scraped(40))
 	load(400)
-	await(t, "all is scraped", func() bool { return is(`sum(istio_requests_total{`+flagger+`})`, 440) })
+	await(t, "all is scraped", scraped(440))
 	for query, want := range map[string]float64{
 		// Flagger's request-success-rate (observer istio).
 		`sum(rate(istio_requests_total{` + flagger + `,response_code!~"5.*"}[1m])) / sum(rate(istio_requests_total{` + flagger + `}[1m])) * 100`:     90,
 		`sum(istio_requests_total{reporter="source",source_workload="web",destination_service="orders.shop.svc.cluster.local",response_code="503"})`: 44,
 		`sum(istio_requests_total{reporter="source",source_canonical_service="web",source_principal="spiffe://cluster.local/ns/front/sa/web"})`:      440,
-		`sum(weft_requests_total)`: 440, `count(up{job="weft"} == 1)`: 2, `sum(istio_request_duration_milliseconds_count{` + flagger + `})`: 440,
+		`sum(weft_requests_total)`: 440, `count(up{job="weft"} == 1)`: 2, `count(up{job="weft-as-istio"})`: 2,
+		`count(up{job="weft",pod="weft-node-1",node="node-1"})`: 1, `sum(istio_request_duration_milliseconds_count{` + flagger + `})`: 440,
 	} {
 		if !is(query, want) {
 			t.Errorf("%s: %v; want %v", query, ask(t, at, query), want)
@@ -255,6 +333,8 @@ func TestARealPrometheus(t *testing.T) {
 	if got := ask(t, at, `histogram_quantile(0.99, sum(rate(istio_request_duration_milliseconds_bucket{`+flagger+`}[1m])) by (le))`); len(got) != 1 || !(got[0] > 0 && got[0] < 10_000) {
 		t.Errorf("p99 %v", got)
 	}
+	t.Run("Kiali", func(t *testing.T) { kiali(t, at) })
+	t.Run("Istio's dashboards", func(t *testing.T) { istioDashboards(t, at) })
 	t.Run("Alerts", func(t *testing.T) { alerts(t, at) })
 	t.Run("Dashboards", func(t *testing.T) { dashboards(t, at) })
 }
@@ -284,7 +364,7 @@ func alerts(t *testing.T, at string) {
 // dashboards: each query of a panel is asked; all but those about what did not
 // happen have an answer.
 func dashboards(t *testing.T, at string) {
-	silent := []string{"weft_tcp_", "weft_refusals_total", "weft_problems", "weft_watch_stale_seconds", "weft_circuit_breaker", "weft_ejected_endpoints", "weft_retries_total", "weft_policy_refusals_total"}
+	silent := []string{"weft_refusals_total", "weft_problems", "weft_watch_stale_seconds", "weft_circuit_breaker", "weft_ejected_endpoints", "weft_retries_total", "weft_policy_refusals_total"}
 	files, err := filepath.Glob(shipped + "*.json")
 	if err != nil || len(files) != 2 {
 		t.Fatal(files, err)
