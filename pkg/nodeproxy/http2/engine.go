@@ -99,7 +99,7 @@ func New(config Config) *Engine {
 	for i := range e.pollers {
 		w := &e.works[i]
 		w.engine = e
-		if err := e.pollers[i].Start(&e.polling, w.finish); err != nil {
+		if err := e.pollers[i].Start(&e.polling, w.round); err != nil {
 			config.Log.Error().Err(err).Msg("connections of HTTP/2 cannot be watched: some are not served")
 		}
 	}

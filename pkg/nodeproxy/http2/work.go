@@ -32,6 +32,12 @@ func (w *work) finish() {
 	}
 }
 
+// round finishes what came of a poller's batch of events.
+func (w *work) round() {
+	defer w.engine.guard("requests failed by a fault of the proxy")
+	w.finish()
+}
+
 // flush writes what is to be written. No lock may be held.
 func (w *work) flush() {
 	for len(w.dirty)+len(w.pools)+len(w.retired) > 0 {
