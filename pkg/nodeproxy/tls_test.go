@@ -120,14 +120,17 @@ func (w *world) secured(ca *pki.Authority, endpoints ...string) string {
 	return at
 }
 
+// Requests of all sizes arrive over TLS 1.3 and 1.2.
 func TestTLS(t *testing.T) {
 	each(t, policyVersions, func(t *testing.T, http2 bool) {
 		ca := authority(t)
 		w := newWorld(t, nodeproxy.Config{})
-		at := w.secured(ca, secure(t, issued(t, ca, inCluster), seen))
+		certificate := *issued(t, ca, inCluster)
+		at := w.secured(ca, secure(t, &certificate, seen),
+			secureBy(t, &tls.Config{Certificates: []tls.Certificate{certificate}, NextProtos: []string{"h2", "http/1.1"}, MaxVersion: tls.VersionTLS12}, seen))
 		w.publish()
 		c, version := client(t, http2), map[bool]string{false: "HTTP/1.1", true: "HTTP/2.0"}[http2]
-		for _, size := range []int{0, 1, 40 << 10, 3 << 20} {
+		for _, size := range []int{0, 1, 40 << 10, 3 << 20, 0, 1, 40 << 10, 3 << 20} {
 			res, err := c.Post("http://"+at+"/", "", bytes.NewReader(make([]byte, size)))
 			if err != nil {
 				t.Fatal(err)
