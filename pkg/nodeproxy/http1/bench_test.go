@@ -100,7 +100,7 @@ func guarded(m *mesh.Mesh, targets int) *mesh.Mesh {
 }
 
 // BenchmarkGuardedExchange is BenchmarkExchange with 100 TrafficTargets enforced,
-// all of which are the caller's.
+// all of which are the caller's: it may take 1.10 times as long (docs/performance.md).
 func BenchmarkGuardedExchange(b *testing.B) {
 	once := guardedExchanger(b, 100)
 	b.ReportAllocs()
