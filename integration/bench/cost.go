@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -132,8 +133,8 @@ func costOfScrapes(ctx context.Context, p *proxy, rounds int, d time.Duration) e
 			r, err := loadOpen(at, d)
 			enough()
 			scraping.Wait()
-			if err != nil || failed != nil {
-				return fmt.Errorf("scraped %v: %w, %w", scraped, err, failed)
+			if err := errors.Join(err, failed); err != nil {
+				return fmt.Errorf("scraped %v: %w", scraped, err)
 			}
 			if round > 0 {
 				results[scraped] = append(results[scraped], r)
