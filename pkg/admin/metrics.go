@@ -21,8 +21,10 @@ import (
 // the text formats: their lines are nearly all there is, and each repeats the
 // labels of the one before.
 //
-// A proxy is scraped while it serves, so whoever scrapes gives way after each
-// chunk, and compresses as fast as can be.
+// A proxy is scraped while it serves, so whoever scrapes lets others run after each
+// chunk, and compresses as fast as can be. On one core that is not enough for the
+// slowest of a hundred requests (docs/performance.md): the network is looked at
+// only once nothing is ready to run.
 func metrics(from prometheus.Gatherer) http.HandlerFunc {
 	compressors := sync.Pool{New: func() any {
 		fast, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed) // the level is a valid one
