@@ -52,6 +52,7 @@ const (
 // newDriver takes a connection over.
 func (e *Engine) newDriver(conn poll.Connection, shelf int) (*driver, error) {
 	d := &driver{shelf: shelf % len(e.pollers)}
+	d.word.Store(running) // whoever starts it: it may be written to before
 	d.read = d.readFrames
 	return d, d.Take(conn)
 }
@@ -59,7 +60,6 @@ func (e *Engine) newDriver(conn poll.Connection, shelf int) (*driver, error) {
 // start begins to serve the connection, with what was read before.
 func (d *driver) start(w *work, first []byte) {
 	e := d.conn.engine
-	d.word.Store(running)
 	d.in.memory = e.readers.get()
 	d.in.have = copy(*d.in.memory, first)
 	if err := e.pollers[d.shelf].Add(&d.Socket, d); err != nil {
@@ -106,11 +106,7 @@ func (d *driver) run(w *work, bits uint32) {
 	}()
 	defer d.conn.engine.guard("a connection failed by a fault of the proxy")
 	for {
-		if e := poll.Events(bits); e&(poll.Readable|poll.Ended|poll.Broken) != 0 {
-			d.CanRead = true
-			d.Ended = d.Ended || e&(poll.Ended|poll.Broken) != 0
-			d.Broken = d.Broken || e&poll.Broken != 0
-		}
+		d.NoteInput(poll.Events(bits))
 		switch d.read(w) {
 		case finished:
 			return

@@ -232,15 +232,22 @@ func (p *pool) serve(w *work) {
 	p.waiting = nil
 }
 
-// begin attaches a request that waits; false means that there is no room.
-func (c *conn) begin(w *work, id uint32, p *pool) bool {
+// begin attaches a request that waits; false means that there is no room. A
+// fault ends the request's connection only: others are served by the caller.
+func (c *conn) begin(w *work, id uint32, p *pool) (done bool) {
+	sound := false
+	defer func() {
+		if done = done || !sound; !sound && c.driver != nil {
+			c.locked(w, func(c *conn, _ *work) { c.kill() })
+		}
+	}()
+	defer c.engine.guard("a request failed by a fault of the proxy")
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	h := c.halves[id]
-	if h == nil || !h.call.waiting || h.call.endpoint != p.endpoint {
-		return true
-	}
-	return p.place(w, c, h, *p.conns.Load())
+	done = h == nil || !h.call.waiting || h.call.endpoint != p.endpoint || p.place(w, c, h, *p.conns.Load())
+	sound = true
+	return done
 }
 
 // retire lets the connections end when they are unused.

@@ -3,6 +3,7 @@ package http2
 import (
 	"bytes"
 	"errors"
+	"net"
 	"testing"
 	"time"
 
@@ -225,4 +226,50 @@ func TestB28AClientThatReadsNoHeadsIsGivenUp(t *testing.T) {
 	if n := len(b.down.out.bytes()); !b.down.dead || n > b.down.mostHeads()+1<<17 {
 		t.Errorf("%d MiB wait", n>>20)
 	}
+}
+
+// A fault while a request that waits is begun ends neither the process, whose
+// poller may have come by, nor the others that wait.
+func TestAFaultOfOneThatWaitsIsItsOwn(t *testing.T) {
+	e := New(Config{})
+	defer e.Close()
+	p, w := newPool(e, nil), &work{engine: e}
+	p.conns.Store(&[]*conn{{}})
+	for range 2 {
+		c := newConn(e, nowhere{}, time.Now()) // without a client: that is the fault
+		c.take(1).call.waiting = true
+		p.waiting = append(p.waiting, waiter{c, 1})
+		p.length.Add(1)
+	}
+	p.serve(w)
+	if p.waits() || p.serving {
+		t.Error("others still wait")
+	}
+}
+
+// A connection that is already used, but not yet watched, is read by nobody but
+// who is about to start it.
+func TestADriverIsReadByWhoStartsIt(t *testing.T) {
+	e := New(Config{})
+	defer e.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	tcp, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := e.newDriver(tcp.(*net.TCPConn), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	d.read = func(*work) progress {
+		t.Error("it is read")
+		return waits
+	}
+	d.conn = newConn(e, d, time.Now())
+	d.post(&work{engine: e}, news)
 }

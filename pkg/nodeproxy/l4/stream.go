@@ -62,6 +62,10 @@ func (s *stream) move() (goesOn bool) {
 			return false
 		}
 		switch {
+		case s.over && errors.Is(s.other.err, syscall.ECONNRESET):
+			// A reset is told once, here to who sent: this looks like an end.
+			s.finish(s.other.err)
+			return false
 		case s.over:
 			s.to.CloseWrite()
 			s.finish(nil)
@@ -157,8 +161,10 @@ func (s *stream) fill() {
 	}
 	n, err := s.pipe.fill(s.from.FD())
 	switch {
+	case err == syscall.EAGAIN && s.from.Urgent:
+		s.pipe.close() // splice does not pass over a byte out of band
 	case err == syscall.EAGAIN:
-		s.from.CanRead, s.from.Ended = false, false
+		s.from.Drained()
 	case err != nil:
 		s.finish(err)
 	case n == 0:

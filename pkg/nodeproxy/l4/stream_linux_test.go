@@ -387,3 +387,47 @@ func TestWithoutAPipeItIsCopied(t *testing.T) {
 		t.Error("it is not tried again")
 	}
 }
+
+// What an endpoint sent before it broke off must not look whole: the reset is
+// told to who sends to it, and to who receives it looks like an end.
+func TestAResetToldToWhoSendsIsNoEnd(t *testing.T) {
+	in, client := pair(t)
+	out, server := pair(t)
+	_, _ = io.WriteString(server, "part")
+	Reset(server)
+	r := prepared(&relay{client: in, server: out, fromClient: []byte("more"), poller: &poll.Poller{}, running: &sync.WaitGroup{}, pieces: &pieces{}})
+	if err := r.poller.Start(r.running, nil); err != nil {
+		t.Fatal(err)
+	}
+	defer r.running.Wait()
+	defer r.poller.Stop()
+	r.run(t.Context())
+	if got, err := io.ReadAll(client); string(got) != "part" || !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the client gets %q, %v; want a reset behind the part", got, err)
+	}
+}
+
+// A read stops at a byte out of band, which is not passed on; what is behind it is.
+func TestWhatIsBehindAByteOutOfBandArrives(t *testing.T) {
+	for _, start := range []func(*testing.T) *relayed{
+		func(t *testing.T) *relayed { return newRelay(t, 0) },
+		func(t *testing.T) *relayed { return spliced(t, 0) },
+	} {
+		w := start(t)
+		raw, err := w.client.SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 50 {
+			_ = raw.Control(func(fd uintptr) {
+				_ = syscall.Sendto(int(fd), []byte("ab!"), syscall.MSG_OOB, nil)
+				_, _ = syscall.Write(int(fd), []byte("cd"))
+			})
+			got := make([]byte, 4)
+			_ = w.server.SetReadDeadline(time.Now().Add(5 * time.Second))
+			if _, err := io.ReadFull(w.server, got); string(got) != "abcd" {
+				t.Fatalf("got %q, %v", got, err)
+			}
+		}
+	}
+}

@@ -12,7 +12,7 @@ const (
 	// batch is how many events a Poller takes at once.
 	batch = 256
 	// edges is what a socket is watched for, from its begin to its end.
-	edges = syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | 1<<31 // EPOLLET
+	edges = syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | syscall.EPOLLPRI | 1<<31 // EPOLLET
 )
 
 // Poller is an epoll instance of its own, whose descriptor waits in Go's poller
@@ -163,6 +163,9 @@ func happened(event *syscall.EpollEvent) (e Events) {
 	}
 	if event.Events&syscall.EPOLLOUT != 0 {
 		e |= Writable
+	}
+	if event.Events&syscall.EPOLLPRI != 0 {
+		e |= Readable | Urgent
 	}
 	if event.Events&syscall.EPOLLRDHUP != 0 {
 		e |= Ended

@@ -18,10 +18,11 @@ const (
 	Writable                    // the kernel takes bytes again
 	Ended                       // the peer has ended its stream
 	Broken                      // the connection was reset, or both directions have ended
+	Urgent                      // a byte out of band is among those to read (RFC 6093)
 )
 
 // EventBits is how many bits Events take.
-const EventBits = 4
+const EventBits = 5
 
 // Listener is who is told about a socket. On Linux it is called by the goroutine
 // of the socket's Poller, elsewhere by any, several at a time.
@@ -50,28 +51,32 @@ type Socket struct {
 	CanRead  bool // a read may find something
 	Ended    bool // the end of the stream has come, maybe behind unread bytes
 	Broken   bool
+	Urgent   bool // a read stops at a byte out of band, which the next one passes over
 	CanWrite bool // a write may be taken; of who sends, all else of who receives
 }
 
 // Note takes in what the Poller has told, for one that does both.
 func (s *Socket) Note(e Events) {
-	if e&(Readable|Ended|Broken) != 0 {
-		s.CanRead = true
-	}
+	s.NoteInput(e)
 	if e&(Writable|Broken) != 0 {
 		s.CanWrite = true
 	}
-	if e&(Ended|Broken) != 0 {
-		s.Ended = true
+}
+
+// NoteInput is Note for one that only receives.
+func (s *Socket) NoteInput(e Events) {
+	if e&(Readable|Ended|Broken) != 0 {
+		s.CanRead = true
 	}
-	if e&Broken != 0 {
-		s.Broken = true
-	}
+	s.Ended = s.Ended || e&(Ended|Broken) != 0
+	s.Broken = s.Broken || e&Broken != 0
+	s.Urgent = s.Urgent || e&Urgent != 0
 }
 
 // Receive reads what is there. The end of the stream is io.EOF. Where the
 // kernel gave less than there was room for it has no more, and its next word is
-// an event; only behind a known end it is asked once more.
+// an event; only behind a known end, or a byte out of band, it is asked once
+// more.
 func (s *Socket) Receive(b []byte) (n int, err error) {
 	if !s.CanRead {
 		return 0, ErrWouldBlock
@@ -80,7 +85,7 @@ func (s *Socket) Receive(b []byte) (n int, err error) {
 		n, err = s.recv(b, 0)
 		switch {
 		case err == nil && n > 0:
-			if shortReadIsAll && n < len(b) && !s.Ended {
+			if shortReadIsAll && n < len(b) && !s.Ended && !s.Urgent {
 				s.CanRead = false
 			}
 			return n, nil
@@ -89,12 +94,15 @@ func (s *Socket) Receive(b []byte) (n int, err error) {
 		case err == syscall.EINTR:
 			continue
 		case err == syscall.EAGAIN:
-			s.CanRead, s.Ended = false, false
+			s.Drained()
 			return 0, ErrWouldBlock
 		}
 		return 0, err
 	}
 }
+
+// Drained notes that the kernel had nothing to read.
+func (s *Socket) Drained() { s.CanRead, s.Ended, s.Urgent = false, false, false }
 
 // Send writes what the kernel takes of a and then b, either of which may be empty.
 func (s *Socket) Send(a, b []byte) (n int, err error) {
