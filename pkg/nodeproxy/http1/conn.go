@@ -88,15 +88,23 @@ func (c *conn) Rests() bool { return false }
 // post tells the conn something. Unless somebody works on it, the caller does,
 // and post returns true.
 func (c *conn) post(bits uint32) bool {
-	if c.word.CompareAndSwap(0, running) {
+	bits, mine := c.claim(bits)
+	if mine {
 		c.run(bits)
-		return true
+	}
+	return mine
+}
+
+// claim makes the caller the one who works on the conn, unless somebody does;
+// then that one is told.
+func (c *conn) claim(bits uint32) (all uint32, mine bool) {
+	if c.word.CompareAndSwap(0, running) {
+		return bits, true
 	}
 	if c.word.Or(bits) == 0 {
-		c.run(c.word.Swap(running))
-		return true
+		return c.word.Swap(running), true
 	}
-	return false
+	return 0, false
 }
 
 // run works on the conn until there is nothing to do. The caller has set

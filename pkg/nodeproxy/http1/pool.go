@@ -74,15 +74,20 @@ func (l *link) Happened(e poll.Events) {
 	for {
 		c := l.owner.Load()
 		if c == nil {
-			if e&^poll.Writable != 0 {
-				l.pool.suspect(l)
+			if e&^poll.Writable == 0 || l.pool.suspect(l) || l.owner.Load() == nil {
+				return
 			}
+			continue // it was taken meanwhile
+		}
+		bits, mine := c.claim(uint32(e) << linkShift)
+		heard := mine && c.link == l
+		if mine {
+			c.run(bits)
+		}
+		if heard || l.owner.Load() == c {
 			return
 		}
-		if c.post(uint32(e)<<linkShift) || l.owner.Load() == c {
-			return
-		}
-		// Whoever works on it may have let the link go before it was told.
+		// Whoever worked on it had let the link go before it was told.
 	}
 }
 
@@ -226,19 +231,21 @@ func (p *pool) put(c *conn, l *link) {
 }
 
 // suspect looks at a link to which something has happened. It is closed where
-// the endpoint has ended it, or spoke without being asked.
-func (p *pool) suspect(l *link) {
+// the endpoint has ended it, or spoke without being asked. False means that it
+// is not in the pool.
+func (p *pool) suspect(l *link) bool {
 	s := &p.shelves[l.shelf]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i := slices.IndexFunc(s.idle, func(r rested) bool { return r.link == l })
 	if i < 0 || l.Silent() {
-		return
+		return i >= 0
 	}
 	now := p.engine.now()
 	p.patience.sawClosed(now-l.used, now)
 	s.idle = slices.Delete(s.idle, i, i+1)
 	l.close()
+	return true
 }
 
 // sweep closes connections that are unused for too long, and learns how long

@@ -3,6 +3,7 @@ package http1
 import (
 	"errors"
 	"io"
+	"syscall"
 
 	"github.com/weft-mesh/weft/pkg/nodeproxy/http1/wire"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/poll"
@@ -266,6 +267,10 @@ func (c *conn) fill(x *exchange) bool {
 
 // hungUp takes in that the link has ended.
 func (x *exchange) hungUp(err error) {
+	if err == io.EOF && x.refused == syscall.ECONNRESET {
+		// A reset is told once: here it looks like an end.
+		err = x.refused
+	}
 	switch {
 	case err == io.EOF && x.headDone && x.rest.End() == nil:
 		x.outcome = complete
