@@ -29,7 +29,7 @@ type AccessLog struct {
 	mode    string
 	sample  int
 	log     zerolog.Logger
-	queue   chan Event
+	queue   chan *Event // pointers: a log that is off takes no memory for lines
 	dropped prometheus.Counter
 }
 
@@ -51,7 +51,7 @@ func NewAccessLog(reg prometheus.Registerer, config AccessLogConfig) *AccessLog 
 		out = zerolog.ConsoleWriter{Out: config.Out, NoColor: true, TimeFormat: time.RFC3339Nano}
 	}
 	a := &AccessLog{
-		mode: config.Mode, sample: config.Sample, log: zerolog.New(out), queue: make(chan Event, queueLength),
+		mode: config.Mode, sample: config.Sample, log: zerolog.New(out), queue: make(chan *Event, queueLength),
 		dropped: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "weft_access_log_dropped_total", Help: "Lines of the access log that were not written because too many waited.",
 		}),
@@ -83,8 +83,9 @@ func (a *AccessLog) Take(e *Event) {
 			}
 		}
 	}
+	line := *e
 	select {
-	case a.queue <- *e:
+	case a.queue <- &line:
 	default:
 		a.dropped.Inc()
 	}
@@ -95,12 +96,12 @@ func (a *AccessLog) Run(ctx context.Context) error {
 	for {
 		select {
 		case e := <-a.queue:
-			a.write(&e)
+			a.write(e)
 		case <-ctx.Done():
 			for {
 				select {
 				case e := <-a.queue:
-					a.write(&e)
+					a.write(e)
 				default:
 					return nil
 				}
