@@ -17,6 +17,10 @@ import (
 // could not be opened.
 const ListenFailed = "ListenFailed"
 
+// EndpointNotVerified is the reason of a Problem: endpoints of the Service, to
+// which TLS is spoken, do not prove to be it.
+const EndpointNotVerified = "EndpointNotVerified"
+
 // retryEvery is how long a listening address that could not be opened waits for
 // the next attempt.
 const retryEvery = time.Second
@@ -49,12 +53,25 @@ func (p *Proxy) Publish(t *route.Table) {
 	p.listen()
 }
 
-// Problems tells the listening addresses that are not open, in the order of the
-// Table.
+// Problems tells the listening addresses that are not open, and then the ports
+// whose endpoints do not prove who they are, in the order of the Table.
 func (p *Proxy) Problems() []mesh.Problem {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.Clone(p.problems)
+	out := slices.Clone(p.problems)
+	if p.table == nil {
+		return out
+	}
+	for _, port := range p.table.Ports() {
+		if port.TLS == nil {
+			continue
+		}
+		r := p.current.Load().Route(upstream.Key{Listen: port.Listen, Transport: port.Transport})
+		if why := r.Distrusted(); r.Port == port && why != nil {
+			out = append(out, mesh.Problem{Object: serviceOf(port), Reason: EndpointNotVerified, Message: fmt.Sprintf("port %d: %v", port.Number, why)})
+		}
+	}
+	return out
 }
 
 // States tells what the proxy has seen of endpoints.
@@ -133,9 +150,13 @@ func (p *Proxy) count() {
 	}
 }
 
+func serviceOf(port *route.Port) mesh.Ref {
+	return mesh.Ref{APIVersion: "v1", Kind: "Service", Namespace: port.Service.Namespace, Name: port.Service.Name}
+}
+
 func problem(port *route.Port, err error) mesh.Problem {
 	return mesh.Problem{
-		Object:  mesh.Ref{APIVersion: "v1", Kind: "Service", Namespace: port.Service.Namespace, Name: port.Service.Name},
+		Object:  serviceOf(port),
 		Reason:  ListenFailed,
 		Message: fmt.Sprintf("port %d/%s cannot be reached through the mesh: %v; it is tried again each second", port.Number, port.Transport, err),
 	}

@@ -132,11 +132,38 @@ func TestTLSThatDoesNotVerify(t *testing.T) {
 				if n := w.count("weft_refusals_total", map[string]string{"reason": "tls-failed"}); n != 1 {
 					t.Errorf("%v refusals are counted; want 1", n)
 				}
+				problems := w.proxy.Problems()
+				if len(problems) != 1 || problems[0].Reason != nodeproxy.EndpointNotVerified || problems[0].Object.Name != "orders" ||
+					!strings.HasPrefix(problems[0].Message, "port 80: 1 of 1 endpoints do not prove to be "+inCluster) {
+					t.Errorf("the problems are %v", problems)
+				}
 			})
 		}
 	}
 	if asked.Load() != 0 {
 		t.Errorf("endpoints that did not prove who they are saw %d requests", asked.Load())
+	}
+}
+
+// The problem is over with the next call to which the endpoint proves itself.
+func TestTLSThatVerifiesAgainIsNoProblem(t *testing.T) {
+	ca := authority(t)
+	w := newWorld(t, nodeproxy.Config{})
+	var certificate atomic.Pointer[tls.Certificate]
+	certificate.Store(issued(t, authority(t), inCluster))
+	at := w.secured(ca, secureBy(t, &tls.Config{
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return certificate.Load(), nil },
+	}, seen))
+	w.publish()
+	c := client(t, false)
+	w.refused(c, at, 502, "tls-failed")
+	certificate.Store(issued(t, ca, inCluster))
+	eventually(t, "the endpoint serves again", func() bool {
+		res, _ := get(t, c, "http://"+at)
+		return res.StatusCode == 200
+	})
+	if problems := w.proxy.Problems(); len(problems) != 0 {
+		t.Errorf("the problems are %v", problems)
 	}
 }
 

@@ -68,15 +68,25 @@ func (s *Snapshot) Policies(now time.Time) (out []telemetry.Policies) {
 	return out
 }
 
-// ejected counts the endpoints of a route that are ejected.
-func (r *Route) ejected(now time.Time) int {
-	met := map[*Endpoint]bool{}
+// each yields the endpoints of a route; one that stands in several of its
+// clusters comes several times.
+func (r *Route) each(yield func(*Endpoint) bool) {
 	for i := range r.rules {
 		for _, c := range r.rules[i].clusters {
 			for _, e := range c.endpoints {
-				met[e] = e.health.Ejected(now)
+				if !yield(e) {
+					return
+				}
 			}
 		}
+	}
+}
+
+// ejected counts the endpoints of a route that are ejected.
+func (r *Route) ejected(now time.Time) int {
+	met := map[*Endpoint]bool{}
+	for e := range r.each {
+		met[e] = e.health.Ejected(now)
 	}
 	n := 0
 	for _, out := range met {

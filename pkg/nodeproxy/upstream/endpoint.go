@@ -24,6 +24,7 @@ type Endpoint struct {
 
 	tls      *security              // what it must prove; nil for nothing
 	sessions tls.ClientSessionCache // its own: what one endpoint resumes another does not
+	distrust atomic.Pointer[error]  // why TLS could not be agreed when it was tried last; nil where it could
 
 	epoch       time.Time // the Set's
 	joined      int64     // when it was first named, since epoch; 0 for those of the first Table

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
 	"sync"
 
@@ -117,4 +118,33 @@ func mozilla() *x509.CertPool {
 		}
 	}
 	return pool
+}
+
+// Distrusted tells why the endpoints of a port are not believed: of those that
+// could not agree on TLS when they were tried last, how many there are of all,
+// and the lowest address with its reason. It is nil where there is none, and
+// where nobody could be believed since the CA is not known.
+func (r *Route) Distrusted() error {
+	var worst *Endpoint
+	met, refused := map[*Endpoint]bool{}, 0
+	for e := range r.each {
+		why := e.distrust.Load()
+		if met[e] || e.tls == nil || e.tls.unknown {
+			continue
+		}
+		if met[e] = true; why == nil {
+			continue
+		}
+		if refused++; worst == nil || e.Address.Compare(worst.Address) < 0 {
+			worst = e
+		}
+	}
+	if worst == nil {
+		return nil
+	}
+	why := worst.distrust.Load()
+	if why == nil {
+		return nil // it has just been believed
+	}
+	return fmt.Errorf("%d of %d endpoints do not prove to be %s; %s: %w", refused, len(met), worst.tls.serverName, worst.Address, *why)
 }
