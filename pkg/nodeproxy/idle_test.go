@@ -31,15 +31,7 @@ func TestUnusedConnectionsToEndpointsEnd(t *testing.T) {
 				open.Add(-1)
 			}
 		}}
-		served := make(chan struct{})
-		go func() {
-			defer close(served)
-			_ = server.Serve(l)
-		}()
-		t.Cleanup(func() {
-			_ = server.Close()
-			<-served
-		})
+		serveOn(t, l, server)
 		orders := w.service("orders", "http", at)
 		w.annotate("orders", "idle-timeout", "200ms")
 		w.publish()

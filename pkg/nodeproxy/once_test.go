@@ -65,16 +65,7 @@ func impatientHTTP2(t *testing.T, arrived register) string {
 			arrived.met(r.URL.Path)
 		}
 	})}
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		_ = server.Serve(l)
-	}()
-	t.Cleanup(func() {
-		_ = server.Close()
-		<-served
-	})
-	return l.Addr().String()
+	return serveOn(t, l, server)
 }
 
 // TestPostsArriveOnce makes numbered POSTs to endpoints that close idle

@@ -200,16 +200,7 @@ func backend(t *testing.T, handler http.HandlerFunc) string {
 	both := protocols(true)
 	both.SetHTTP1(true)
 	server := &http.Server{Handler: handler, Protocols: both}
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		_ = server.Serve(l)
-	}()
-	t.Cleanup(func() {
-		_ = server.Close()
-		<-served
-	})
-	return l.Addr().String()
+	return serveOn(t, l, server)
 }
 
 // client is an HTTP client of one version. It never follows, never waits for ever.
