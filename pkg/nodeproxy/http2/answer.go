@@ -116,6 +116,10 @@ func (c *conn) lost(w *work, l loss) {
 		c.drop(w, h, brokenBy(l.code))
 	case l.unprocessed && x.keep && (x.tries < mostTries || l.goodbye && x.tries < mostGoodbyes):
 		c.again(w, h)
+	case l.code == cancelled && x.timeout > 0 && w.now.Sub(x.started) >= x.timeout:
+		// gRPC servers reset a call whose deadline is over, which the caller may
+		// not have noticed yet.
+		c.refuse(w, h, refusal{reason: upstream.Timeout, what: "the caller's deadline is over"})
 	case c.retry(w, h, l.outcome()):
 	default:
 		c.refuse(w, h, refusal{reason: reasonOr(l.reason), what: l.what()})

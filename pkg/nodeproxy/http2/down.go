@@ -45,7 +45,8 @@ type call struct {
 	status     int // of the answer's head; 0 before it
 	reason     upstream.Reason
 	started    time.Time
-	grpcStatus int // what the answer said; -1 for nothing
+	grpcStatus int           // what the answer said; -1 for nothing
+	timeout    time.Duration // what the caller gives it (grpc-timeout); 0 for no limit
 
 	policy     upstream.Call
 	copied     *copied   // nil for none
@@ -162,7 +163,7 @@ func (c *conn) open(w *work, f frame) error {
 	h := c.take(f.stream)
 	h.remoteEnd, h.length = end, m.length
 	x := &h.call
-	x.started, x.grpc, x.headMethod, x.grpcStatus = w.now, m.grpc, m.method == headMethod, -1
+	x.started, x.grpc, x.headMethod, x.grpcStatus, x.timeout = w.now, m.grpc, m.method == headMethod, -1, m.grpcTimeout
 	x.snapshot, x.route = snapshot, way
 	if wanted {
 		x.note = telemetry.NewNote(m)

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/weft-mesh/weft/pkg/nodeproxy/http2"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/limits"
@@ -208,6 +209,22 @@ func TestB56OnlyWhatWasNotProcessedIsSentAgain(t *testing.T) {
 				t.Errorf("asked %d times", n)
 			}
 		})
+	}
+}
+
+// A gRPC server resets a call when the caller's deadline is over, which may reach
+// the caller before its own clock says so: it is told what has happened.
+func TestAResetBehindTheDeadlineIsTheDeadline(t *testing.T) {
+	for timeout, want := range map[string]string{"1m": "4", "1H": "14"} { // a millisecond, an hour
+		w := newWorld(t, http2.Config{}, endpoint(t, onRequest(func(p *peer, e event) {
+			<-time.After(10 * time.Millisecond)
+			p.reset(e.stream, x.ErrCodeCancel)
+		})))
+		c := w.hostile()
+		c.ask(1, true, "content-type", "application/grpc", "te", "trailers", "grpc-timeout", timeout)
+		if got := c.answered(1); got.fields["grpc-status"] != want {
+			t.Errorf("grpc-timeout %s: answered %v; want grpc-status %s", timeout, got.fields, want)
+		}
 	}
 }
 
