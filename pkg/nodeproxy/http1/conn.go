@@ -11,7 +11,7 @@ import (
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 )
 
-// What a conn is told, as bits of its word: the events of the client's socket,
+// What a conn is told, as bits: the events of the client's socket,
 // those of its link, and these.
 const (
 	linkShift = poll.EventBits
@@ -19,7 +19,6 @@ const (
 	dialed                                     // a connection attempt has ended
 	killed                                     // it must end at once
 	doubted                                    // what it does may not be allowed any more
-	running                                    // somebody works on it
 )
 
 // state is what a conn does.
@@ -53,7 +52,7 @@ const (
 // posted as bits; whoever posts to a conn on which nobody works, works on it.
 // Only the fields up to place may be touched by others.
 type conn struct {
-	word   atomic.Uint32
+	turn   poll.Turn
 	due    atomic.Int64 // what deadline returned last
 	engine *Engine
 	place  int // in the watch; its lock guards it
@@ -82,33 +81,15 @@ type conn struct {
 // Happened is told by the poller.
 func (c *conn) Happened(e poll.Events) { c.post(uint32(e)) }
 
-// Rests is asked by the poller.
-func (c *conn) Rests() bool { return false }
-
-// post tells the conn something. Unless somebody works on it, the caller does,
-// and post returns true.
-func (c *conn) post(bits uint32) bool {
-	bits, mine := c.claim(bits)
-	if mine {
+// post tells the conn something. Unless somebody works on it, the caller does.
+func (c *conn) post(bits uint32) {
+	if bits, mine := c.turn.Claim(bits); mine {
 		c.run(bits)
 	}
-	return mine
 }
 
-// claim makes the caller the one who works on the conn, unless somebody does;
-// then that one is told.
-func (c *conn) claim(bits uint32) (all uint32, mine bool) {
-	if c.word.CompareAndSwap(0, running) {
-		return bits, true
-	}
-	if c.word.Or(bits) == 0 {
-		return c.word.Swap(running), true
-	}
-	return 0, false
-}
-
-// run works on the conn until there is nothing to do. The caller has set
-// running. A fault costs this connection only.
+// run works on the conn until there is nothing to do. The caller has the
+// turn. A fault costs this connection only.
 func (c *conn) run(bits uint32) {
 	defer c.guard()
 	for {
@@ -117,17 +98,17 @@ func (c *conn) run(bits uint32) {
 		for c.advance() {
 		}
 		if c.state == over {
-			return // running stays set: nobody comes after
+			return // the turn does not end: nobody comes after
 		}
 		c.arm()
 		if c.reads <= 0 {
-			c.engine.running.Go(func() { c.run(c.word.Swap(running)) })
+			c.engine.running.Go(func() { c.run(c.turn.Told()) })
 			return
 		}
-		if c.word.CompareAndSwap(running, 0) {
+		var ended bool
+		if bits, ended = c.turn.End(); ended {
 			return
 		}
-		bits = c.word.Swap(running)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"net/netip"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,7 +53,7 @@ type Engine struct {
 	draining  atomic.Bool
 	quiet     atomic.Bool
 	watch     watch
-	pollers   []poll.Poller // one for each processor that Go uses
+	pollers   poll.Pollers
 	turn      atomic.Uint32
 	copies    atomic.Int64 // of requests, under way
 	running   sync.WaitGroup
@@ -66,11 +65,9 @@ func New(config Config) *Engine {
 	e := &Engine{config: config, portion: config.Limits.BodyPortion(), epoch: time.Now()}
 	e.pools.engine = e
 	e.life, e.end = context.WithCancel(context.Background())
-	e.pollers = make([]poll.Poller, runtime.GOMAXPROCS(0))
-	for i := range e.pollers {
-		if err := e.pollers[i].Start(&e.running, nil); err != nil {
-			config.Log.Error().Err(err).Msg("connections of HTTP/1 cannot be watched: some are not served")
-		}
+	var err error
+	if e.pollers, err = poll.Start(&e.running, nil); err != nil {
+		config.Log.Error().Err(err).Msg("connections of HTTP/1 cannot be watched: some are not served")
 	}
 	e.running.Go(e.observe)
 	return e
@@ -92,7 +89,7 @@ func (e *Engine) Serve(c Conn) {
 	}
 	e.watch.add(conn)
 	// Nobody works on it but this goroutine until it is posted to.
-	conn.word.Store(running)
+	conn.turn.Begin()
 	conn.shelf = int(e.turn.Add(1)) % len(e.pollers)
 	if err := e.pollers[conn.shelf].Add(&conn.Socket, conn); err != nil {
 		conn.end()
@@ -125,9 +122,7 @@ func (e *Engine) Reset() {
 func (e *Engine) Close() {
 	e.end()
 	e.pools.close()
-	for i := range e.pollers {
-		e.pollers[i].Stop()
-	}
+	e.pollers.Stop()
 	e.running.Wait()
 }
 

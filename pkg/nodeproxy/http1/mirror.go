@@ -27,10 +27,7 @@ func (c *conn) sendCopy(x *exchange) {
 		return
 	}
 	e := c.engine
-	if x.streamed || e.copies.Add(1) > mostCopies {
-		if !x.streamed {
-			e.copies.Add(-1)
-		}
+	if x.streamed || !e.admitsCopy() {
 		x.route.Policies.Count(telemetry.MirrorDropped)
 		return
 	}
@@ -45,6 +42,15 @@ func (c *conn) sendCopy(x *exchange) {
 		defer e.copies.Add(-1)
 		d.run()
 	})
+}
+
+// admitsCopy counts one copy more, unless too many are under way.
+func (e *Engine) admitsCopy() bool {
+	if e.copies.Add(1) <= mostCopies {
+		return true
+	}
+	e.copies.Add(-1)
+	return false
 }
 
 // delivery is a copy on its way.

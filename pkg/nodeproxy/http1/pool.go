@@ -79,7 +79,7 @@ func (l *link) Happened(e poll.Events) {
 			}
 			continue // it was taken meanwhile
 		}
-		bits, mine := c.claim(uint32(e) << linkShift)
+		bits, mine := c.turn.Claim(uint32(e) << linkShift)
 		heard := mine && c.link == l
 		if mine {
 			c.run(bits)
@@ -225,7 +225,7 @@ func (p *pool) put(c *conn, l *link) {
 	switch {
 	case !keep:
 		l.close()
-	case c.word.Load()&(uint32(poll.Readable|poll.Ended|poll.Broken)<<linkShift) != 0:
+	case c.turn.Untaken()&(uint32(poll.Readable|poll.Ended|poll.Broken)<<linkShift) != 0:
 		p.suspect(l)
 	}
 }

@@ -68,7 +68,7 @@ func TestALinkThatWasTakenMeanwhileIsTold(t *testing.T) {
 	for range 20 {
 		l, s := kept(t)
 		c, told := &conn{}, make(chan struct{})
-		c.word.Store(running)
+		c.turn.Begin()
 		s.mu.Lock()
 		go func() {
 			defer close(told)
@@ -81,7 +81,7 @@ func TestALinkThatWasTakenMeanwhileIsTold(t *testing.T) {
 		s.idle = nil
 		s.mu.Unlock()
 		<-told
-		if c.word.Load() != running|uint32(poll.Readable|poll.Ended)<<linkShift {
+		if c.turn.Untaken() != uint32(poll.Readable|poll.Ended)<<linkShift {
 			t.Fatal("nobody was told")
 		}
 		l.Socket.Close()

@@ -3,7 +3,6 @@ package http2
 import (
 	"errors"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/weft-mesh/weft/pkg/nodeproxy/poll"
@@ -17,19 +16,15 @@ const (
 	mostReads = 32
 )
 
-// What a driver is told beside the events of its socket, as bits of its word.
-const (
-	news    = 1 << (poll.EventBits + iota) // it may go on for another reason
-	running                                // somebody reads
-)
+// What a driver is told beside the events of its socket.
+const news = 1 << poll.EventBits // it may go on for another reason
 
-// driver moves the bytes of one connection. What happens to the socket is posted
-// as bits of one word: whoever posts to a driver on which nobody works reads,
-// until nothing is posted any more. What is to be written is written by whoever
+// driver moves the bytes of one connection. Whoever tells it something while
+// nobody reads has the turn, and reads until nothing more was told. What is to be written is written by whoever
 // has added to it, and by the poller once a full socket takes bytes again.
 type driver struct {
 	poll.Socket
-	word  atomic.Uint32
+	turn  poll.Turn
 	conn  *conn
 	read  func(*work) progress
 	shelf int             // the number of its poller
@@ -52,7 +47,7 @@ const (
 // newDriver takes a connection over.
 func (e *Engine) newDriver(conn poll.Connection, shelf int) (*driver, error) {
 	d := &driver{shelf: shelf % len(e.pollers)}
-	d.word.Store(running) // whoever starts it: it may be written to before
+	d.turn.Begin() // whoever starts it: it may be written to before
 	d.read = d.readFrames
 	return d, d.Take(conn)
 }
@@ -82,20 +77,15 @@ func (d *driver) Happened(e poll.Events) {
 	}
 }
 
-// Rests is asked by the poller.
-func (d *driver) Rests() bool { return false }
-
 // post tells the driver something. Unless somebody reads, the caller does.
 func (d *driver) post(w *work, bits uint32) {
-	if d.word.CompareAndSwap(0, running) {
+	if bits, mine := d.turn.Claim(bits); mine {
 		d.run(w, bits)
-	} else if d.word.Or(bits) == 0 {
-		d.run(w, d.word.Swap(running))
 	}
 }
 
-// run reads until there is nothing to do. The caller has set running, which
-// stays set when the connection is over: nobody comes after. A fault costs this
+// run reads until there is nothing to do. The caller has the turn,
+// which does not end when the connection is over: nobody comes after. A fault costs this
 // connection only.
 func (d *driver) run(w *work, bits uint32) {
 	over := true
@@ -115,15 +105,15 @@ func (d *driver) run(w *work, bits uint32) {
 			d.conn.engine.running.Go(func() {
 				w := &work{engine: d.conn.engine, now: time.Now()}
 				defer w.finish()
-				d.run(w, d.word.Swap(running))
+				d.run(w, d.turn.Told())
 			})
 			return
 		}
-		if d.word.CompareAndSwap(running, 0) {
+		var ended bool
+		if bits, ended = d.turn.End(); ended {
 			over = false
 			return
 		}
-		bits = d.word.Swap(running)
 	}
 }
 

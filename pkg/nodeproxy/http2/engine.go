@@ -77,8 +77,8 @@ type Engine struct {
 	draining atomic.Bool
 	turn     atomic.Uint32
 	running  sync.WaitGroup
-	open     sync.WaitGroup  // connections
-	pollers  []poll.Poller   // one for each processor that Go uses
+	open     sync.WaitGroup // connections
+	pollers  poll.Pollers
 	polling  sync.WaitGroup  // their goroutines
 	works    []work          // and what these do
 	life     context.Context // ends with Close
@@ -95,13 +95,13 @@ func New(config Config) *Engine {
 	config.fill()
 	e := &Engine{config: config, bridged: bridgeLimits(config.Limits), conns: map[*conn]struct{}{}}
 	e.life, e.stop = context.WithCancel(context.Background())
-	e.pollers, e.works = make([]poll.Poller, runtime.GOMAXPROCS(0)), make([]work, runtime.GOMAXPROCS(0))
-	for i := range e.pollers {
-		w := &e.works[i]
-		w.engine = e
-		if err := e.pollers[i].Start(&e.polling, w.round); err != nil {
-			config.Log.Error().Err(err).Msg("connections of HTTP/2 cannot be watched: some are not served")
-		}
+	e.works = make([]work, runtime.GOMAXPROCS(0))
+	for i := range e.works {
+		e.works[i].engine = e
+	}
+	var err error
+	if e.pollers, err = poll.Start(&e.polling, func(poller int) { e.works[poller].round() }); err != nil {
+		config.Log.Error().Err(err).Msg("connections of HTTP/2 cannot be watched: some are not served")
 	}
 	e.running.Go(e.watch)
 	return e
@@ -237,9 +237,7 @@ func (e *Engine) Close() {
 	}
 	e.open.Wait()
 	e.running.Wait() // a connection that was being made is over by then, too
-	for i := range e.pollers {
-		e.pollers[i].Stop()
-	}
+	e.pollers.Stop()
 	e.polling.Wait()
 }
 

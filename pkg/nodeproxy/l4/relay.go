@@ -6,7 +6,6 @@ import (
 	"net"
 	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -19,8 +18,8 @@ import (
 const farewell = time.Second
 
 // relay moves bytes between two connections until both directions have ended.
-// What happens to them is posted as bits of one word: whoever posts to a relay on
-// which nobody works, works on it, until nothing is posted any more.
+// Whoever tells it what happens to them while nobody works on it has the turn,
+// and works until nothing more was told.
 type relay struct {
 	client, server *net.TCPConn
 	// fromClient and fromServer were read before and go first.
@@ -33,19 +32,18 @@ type relay struct {
 	pieces  *pieces
 	counter *telemetry.Connection
 
-	word     atomic.Uint32
+	turn     poll.Turn
 	ends     [2]end     // the client's and the server's
 	up, down stream     // to the server, to the client
 	ended    chan error // how each of the two has ended
 	closed   chan struct{}
 }
 
-// What a relay is told beside the events of its two sockets, as bits of its word.
+// What a relay is told beside the events of its two sockets, as bits.
 const (
-	aborted  = 1 << (2*poll.EventBits + iota) // both directions end at once
-	closing                                   // the connections are to be closed
-	resets                                    // by a reset
-	workedOn                                  // somebody works on it
+	aborted = 1 << (2*poll.EventBits + iota) // both directions end at once
+	closing                                  // the connections are to be closed
+	resets                                   // by a reset
 )
 
 // end is one of the two connections.
@@ -58,13 +56,10 @@ type end struct {
 // Happened is told by the poller.
 func (e *end) Happened(what poll.Events) { e.relay.post(uint32(what) << e.shift) }
 
-// Rests is asked by the poller.
-func (e *end) Rests() bool { return false }
-
 // prepared returns a relay that may be aborted, and run.
 func prepared(r *relay) *relay {
 	r.ended, r.closed = make(chan error, 2), make(chan struct{})
-	r.word.Store(workedOn)
+	r.turn.Begin()
 	return r
 }
 
@@ -76,7 +71,7 @@ func (r *relay) run(ctx context.Context) {
 	if r.open() != nil {
 		return
 	}
-	r.work(r.word.Swap(workedOn))
+	r.work(r.turn.Told())
 	defer context.AfterFunc(ctx, r.abort)()
 	how := uint32(closing)
 	if r.wait() == nil {
@@ -130,15 +125,13 @@ func (r *relay) closeEnds(ends ...*end) {
 
 // post tells the relay something. Unless somebody works on it, the caller does.
 func (r *relay) post(bits uint32) {
-	if r.word.CompareAndSwap(0, workedOn) {
+	if bits, mine := r.turn.Claim(bits); mine {
 		r.work(bits)
-	} else if r.word.Or(bits) == 0 {
-		r.work(r.word.Swap(workedOn))
 	}
 }
 
 // work moves what can be moved until nothing is posted any more. The caller has
-// set workedOn.
+// the turn.
 func (r *relay) work(bits uint32) {
 	for {
 		for i := range r.ends {
@@ -150,16 +143,16 @@ func (r *relay) work(bits uint32) {
 		}
 		if bits&closing != 0 {
 			r.close(bits&resets != 0)
-			return // workedOn stays set: nobody comes after
+			return // the turn does not end: nobody comes after
 		}
 		if up, down := r.move(&r.up), r.move(&r.down); up || down {
-			r.running.Go(func() { r.work(r.word.Swap(workedOn)) })
+			r.running.Go(func() { r.work(r.turn.Told()) })
 			return
 		}
-		if r.word.CompareAndSwap(workedOn, 0) {
+		var ended bool
+		if bits, ended = r.turn.End(); ended {
 			return
 		}
-		bits = r.word.Swap(workedOn)
 	}
 }
 

@@ -144,8 +144,6 @@ func (s *stream) read() {
 		s.over = true
 	case err != nil && !errors.Is(err, poll.ErrWouldBlock):
 		s.finish(err)
-	}
-	if s.done {
 		return
 	}
 	if s.rest = s.piece[:n]; s.isLong(n) {

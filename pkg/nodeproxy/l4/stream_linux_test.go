@@ -338,7 +338,7 @@ func TestIdleEndsASplicedRelay(t *testing.T) {
 func TestIdleDoesNotEndABusyRelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := prepared(&relay{idle: time.Minute})
-		over := func() bool { return r.word.Load()&aborted != 0 }
+		over := func() bool { return r.turn.Untaken()&aborted != 0 }
 		waited := make(chan error)
 		go func() { waited <- r.wait() }()
 		for i := range 12 {

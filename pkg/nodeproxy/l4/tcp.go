@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,7 +32,7 @@ type TCP struct {
 	pieces  pieces
 	live    live
 	start   sync.Once
-	pollers []poll.Poller // one for each processor that Go uses
+	pollers poll.Pollers
 	turn    atomic.Uint32
 	running sync.WaitGroup
 }
@@ -41,11 +40,9 @@ type TCP struct {
 // poller returns the poller whose turn it is.
 func (t *TCP) poller() *poll.Poller {
 	t.start.Do(func() {
-		t.pollers = make([]poll.Poller, runtime.GOMAXPROCS(0))
-		for i := range t.pollers {
-			if err := t.pollers[i].Start(&t.running, nil); err != nil {
-				t.Log.Error().Err(err).Msg("connections cannot be watched: some are not served")
-			}
+		var err error
+		if t.pollers, err = poll.Start(&t.running, nil); err != nil {
+			t.Log.Error().Err(err).Msg("connections cannot be watched: some are not served")
 		}
 	})
 	return &t.pollers[t.turn.Add(1)%uint32(len(t.pollers))]
@@ -53,9 +50,7 @@ func (t *TCP) poller() *poll.Poller {
 
 // Close ends what the relays share. Every Relay must have returned.
 func (t *TCP) Close() {
-	for i := range t.pollers {
-		t.pollers[i].Stop()
-	}
+	t.pollers.Stop()
 	t.running.Wait()
 }
 

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -212,7 +213,6 @@ func (b *blocker) Happened(Events) {
 		<-b.held
 	})
 }
-func (b *blocker) Rests() bool { return false }
 
 // Nothing is told of a socket that was closed, be its number in use again.
 func TestAClosedSocketIsToldNothing(t *testing.T) {
@@ -230,5 +230,39 @@ func TestAClosedSocketIsToldNothing(t *testing.T) {
 		if it.of == gone {
 			t.Fatal("it is told")
 		}
+	}
+}
+
+// Many tell at once: all that is told is heeded, by one at a time.
+func TestATurnIsOneAtATimeAndMissesNothing(t *testing.T) {
+	var turn Turn
+	var heeded, working atomic.Int64
+	work := func(bits uint32) {
+		for ended := false; !ended; bits, ended = turn.End() {
+			if working.Add(1) != 1 {
+				t.Error("two work at once")
+			}
+			heeded.Or(int64(bits))
+			working.Add(-1)
+		}
+	}
+	var tellers sync.WaitGroup
+	for i := range 20 {
+		tellers.Go(func() {
+			if bits, mine := turn.Claim(1 << i); mine {
+				work(bits)
+			}
+		})
+	}
+	tellers.Wait()
+	if got := heeded.Load(); got != 1<<20-1 {
+		t.Errorf("%b was heeded", got)
+	}
+	turn.Begin()
+	if _, mine := turn.Claim(1); mine || turn.Untaken() != 1 || turn.Told() != 1 || turn.Untaken() != 0 {
+		t.Error("what is told to who has the turn does not wait for it")
+	}
+	if _, ended := turn.End(); !ended {
+		t.Error("the turn does not end")
 	}
 }

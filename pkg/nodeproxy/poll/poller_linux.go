@@ -62,6 +62,7 @@ func (p *Poller) Add(s *Socket, on Listener) error {
 		return p.err
 	}
 	s.serial, s.poller, s.on = p.serial.Add(1), p, on
+	s.rester, _ = on.(Rester)
 	s.CanRead, s.CanWrite = true, true
 	p.set(s.fd, s)
 	event := syscall.EpollEvent{Events: edges, Fd: s.fd, Pad: s.serial}
@@ -136,7 +137,7 @@ func (p *Poller) wait(events []syscall.EpollEvent) int {
 func (p *Poller) tell(events []syscall.EpollEvent, resting bool) {
 	for i := range events {
 		event := &events[i]
-		if s := p.of(event); s != nil && event.Events != 0 && (!resting || s.on.Rests()) {
+		if s := p.of(event); s != nil && event.Events != 0 && (!resting || s.rester != nil && s.rester.Rests()) {
 			e := happened(event)
 			event.Events = 0
 			s.on.Happened(e)

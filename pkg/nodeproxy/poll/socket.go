@@ -28,8 +28,13 @@ const EventBits = 5
 // of the socket's Poller, elsewhere by any, several at a time.
 type Listener interface {
 	Happened(Events)
-	// Rests tells that nobody uses the socket now. Of those that came at once
-	// such are told first: then none that has ended is taken into use.
+}
+
+// Rester is a Listener whose socket nobody uses at times, which Rests tells. Of
+// those that have something to be told at once such are told first: then none
+// that has ended is taken into use.
+type Rester interface {
+	Listener
 	Rests() bool
 }
 
@@ -48,8 +53,9 @@ type Connection interface {
 type Socket struct {
 	descriptor
 	on       Listener
-	CanRead  bool // a read may find something
-	Ended    bool // the end of the stream has come, maybe behind unread bytes
+	rester   Rester // on, where it is one
+	CanRead  bool   // a read may find something
+	Ended    bool   // the end of the stream has come, maybe behind unread bytes
 	Broken   bool
 	Urgent   bool // a read stops at a byte out of band, which the next one passes over
 	CanWrite bool // a write may be taken; of who sends, all else of who receives

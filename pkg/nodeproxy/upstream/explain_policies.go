@@ -274,13 +274,9 @@ func (r *Route) sayEjection(now time.Time) *ExplainedPolicy {
 	}
 	e := &ExplainedPolicy{Name: "ejection", Does: fmt.Sprintf("an endpoint for %v after %s, at most %d %% of them", p.Spec.OutlierEjection, strings.Join(after, ", or "), p.Spec.OutlierMaxEjected)}
 	var out []string
-	for i := range r.rules {
-		for _, c := range r.rules[i].clusters {
-			for _, endpoint := range c.endpoints {
-				if address := endpoint.Address.String(); endpoint.health.Ejected(now) && !slices.Contains(out, address) {
-					out = append(out, address)
-				}
-			}
+	for endpoint := range r.each {
+		if address := endpoint.Address.String(); endpoint.health.Ejected(now) && !slices.Contains(out, address) {
+			out = append(out, address)
 		}
 	}
 	if e.Now = "none"; len(out) > 0 {
