@@ -77,6 +77,7 @@ var imports = map[string][]string{
 	"internal/console": {"sigs.k8s.io/yaml"},
 	// Tests of any package ask for addresses.
 	"internal/freeport": {},
+	"internal/tcppair":  {},
 	// Certificates are the standard library's.
 	"internal/pki":   {},
 	"internal/house": {},

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/weft-mesh/weft/internal/freeport"
+	"github.com/weft-mesh/weft/internal/tcppair"
 	"github.com/weft-mesh/weft/pkg/mesh"
 	"github.com/weft-mesh/weft/pkg/nodeproxy"
 	"github.com/weft-mesh/weft/pkg/route"
@@ -244,20 +245,8 @@ func dial(t *testing.T, address string) *net.TCPConn {
 // wasReset returns a connection that its peer has reset.
 func wasReset(t *testing.T) (net.Conn, error) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	c, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	peer, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = peer.(*net.TCPConn).SetLinger(0)
+	c, peer := tcppair.New(t)
+	_ = peer.SetLinger(0)
 	return c, peer.Close()
 }
 

@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/weft-mesh/weft/internal/tcppair"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/poll"
 	"go.uber.org/goleak"
 )
@@ -79,20 +80,7 @@ func (w *relayed) ends() {
 
 func pair(t *testing.T) (one, other *net.TCPConn) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	c, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	one, other = c.(*net.TCPConn), d.(*net.TCPConn)
+	one, other = tcppair.New(t)
 	for _, c := range []*net.TCPConn{one, other} {
 		_ = c.SetDeadline(time.Now().Add(30 * time.Second))
 		t.Cleanup(func() { _ = c.Close() })

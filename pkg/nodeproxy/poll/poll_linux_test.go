@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/weft-mesh/weft/internal/tcppair"
 )
 
 // socket is one that tells the test what it is told.
@@ -51,28 +53,16 @@ func newWorld(t *testing.T) *world {
 // socket returns a connection that is watched once watch is called.
 func (w *world) socket(rests bool) *socket {
 	w.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		w.Fatal(err)
-	}
-	defer l.Close()
-	c, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		w.Fatal(err)
-	}
-	taken, err := l.Accept()
-	if err != nil {
-		w.Fatal(err)
-	}
-	s := &socket{peer: c.(*net.TCPConn), rests: rests, told: w.told}
-	if err := s.Take(taken.(*net.TCPConn)); err != nil {
+	peer, taken := tcppair.New(w)
+	s := &socket{peer: peer, rests: rests, told: w.told}
+	if err := s.Take(taken); err != nil {
 		w.Fatal(err)
 	}
 	w.Cleanup(func() {
 		if !s.over {
 			s.Close()
 		}
-		_ = c.Close()
+		_ = peer.Close()
 	})
 	return s
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/weft-mesh/weft/internal/pki"
+	"github.com/weft-mesh/weft/internal/tcppair"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/tlsrelay"
 	"go.uber.org/goleak"
 )
@@ -41,7 +42,7 @@ func relayed(t *testing.T) *ends {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, server := tcpPair(t)
+	client, server := tcppair.New(t)
 	e := &ends{T: t, tcp: server, ended: make(chan struct{})}
 	e.far = tls.Server(server, &tls.Config{Certificates: []tls.Certificate{*certificate}})
 	var shaking sync.WaitGroup
@@ -68,24 +69,6 @@ func relayed(t *testing.T) *ends {
 		e.ends()
 	})
 	return e
-}
-
-func tcpPair(t *testing.T) (client, server *net.TCPConn) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	c, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c.(*net.TCPConn), s.(*net.TCPConn)
 }
 
 // leave closes the near socket as an engine does.
@@ -214,7 +197,7 @@ func TestSilence(t *testing.T) {
 }
 
 func TestAHandshakeIsBounded(t *testing.T) {
-	client, server := tcpPair(t)
+	client, server := tcppair.New(t)
 	defer server.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
