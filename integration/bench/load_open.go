@@ -46,7 +46,7 @@ func runOpen(ctx context.Context, rounds int, d time.Duration) error {
 					return fmt.Errorf("%s: %w", name, err)
 				}
 			}
-			r, err := loadOpen(running[name], d)
+			r, err := loadOpen(running[name], openRate, d)
 			if err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
@@ -66,8 +66,8 @@ func runOpen(ctx context.Context, rounds int, d time.Duration) error {
 	return ctx.Err()
 }
 
-// loadOpen sends requests at random moments for so long.
-func loadOpen(p *proxy, d time.Duration) (result, error) {
+// loadOpen sends requests at random moments, so many a second, for so long.
+func loadOpen(p *proxy, rate int, d time.Duration) (result, error) {
 	var mu sync.Mutex // guards times and failed
 	var times []time.Duration
 	var failed error
@@ -79,7 +79,7 @@ func loadOpen(p *proxy, d time.Duration) (result, error) {
 	begin := time.Now()
 	for range openConnections {
 		all.Go(func() {
-			took, err := openLoop(p.at, begin, begin.Add(d))
+			took, err := openLoop(p.at, rate, begin, begin.Add(d))
 			mu.Lock()
 			defer mu.Unlock()
 			times, failed = append(times, took...), errors.Join(failed, err)
@@ -102,7 +102,7 @@ func loadOpen(p *proxy, d time.Duration) (result, error) {
 // request that could not be sent when its moment came, because the one before
 // was not answered, counts from that moment: so a slow proxy cannot hide by
 // slowing the load down. That this process woke late is not the proxy's fault.
-func openLoop(at string, begin, end time.Time) (times []time.Duration, err error) {
+func openLoop(at string, rate int, begin, end time.Time) (times []time.Duration, err error) {
 	c, err := net.Dial("tcp", at)
 	if err != nil {
 		return nil, err
@@ -115,7 +115,7 @@ func openLoop(at string, begin, end time.Time) (times []time.Duration, err error
 	if err != nil {
 		return nil, err
 	}
-	mean := float64(openConnections) / openRate * float64(time.Second)
+	mean := float64(openConnections) / float64(rate) * float64(time.Second)
 	buffer := make([]byte, answer)
 	free := time.Now()
 	for due := begin; ; {

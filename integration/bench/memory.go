@@ -64,7 +64,7 @@ func (f *field) idle(ctx context.Context, name string) (float64, error) {
 		return 0, err
 	}
 	defer p.stop()
-	if _, err := loadOpen(p, time.Second); err != nil { // what any load needs is not counted
+	if _, err := loadOpen(p, openRate, time.Second); err != nil { // what any load needs is not counted
 		return 0, err
 	}
 	if err := pause(ctx, settling); err != nil {

@@ -39,14 +39,14 @@ var imports = map[string][]string{
 	// Only this half of the DNS patch knows the cluster.
 	"pkg/dnspatch/cluster": {"./pkg/dnspatch", "k8s.io/client-go", "k8s.io/api", "k8s.io/apimachinery"},
 	// Metrics know no other package, so that any may count.
-	"pkg/telemetry": {"github.com/prometheus/client_golang", "github.com/prometheus/client_model", "github.com/rs/zerolog"},
+	"pkg/telemetry": {"./internal/pace", "github.com/prometheus/client_golang", "github.com/prometheus/client_model", "github.com/rs/zerolog"},
 	// Spans are made of Events; the collector's protocol is OpenTelemetry's, as protobuf.
 	"pkg/tracing": {"./pkg/telemetry", "github.com/prometheus/client_golang", "github.com/rs/zerolog", "go.opentelemetry.io/proto/otlp", "google.golang.org/protobuf"},
 	// The embedded DNS server answers from a Mesh.
 	"pkg/dns": {"./pkg/mesh", "github.com/miekg/dns", "golang.org/x/sync"},
 	// The admin API shows snapshots, and what the data plane made of them. It writes
 	// metrics in the formats of Prometheus' own packages, their long part by itself.
-	"pkg/admin": {"./pkg/control", "./pkg/mesh", "./pkg/nodeproxy/upstream", "./pkg/telemetry", "github.com/prometheus/client_golang", "github.com/prometheus/client_model", "github.com/prometheus/common"},
+	"pkg/admin": {"./internal/pace", "./pkg/control", "./pkg/mesh", "./pkg/nodeproxy/upstream", "./pkg/telemetry", "github.com/prometheus/client_golang", "github.com/prometheus/client_model", "github.com/prometheus/common"},
 	// The way to the proxies is the API server's; what they say is others' matter.
 	"pkg/reach": {"k8s.io/client-go", "k8s.io/api", "k8s.io/apimachinery", "golang.org/x/sync"},
 	// The metrics API asks node proxies and reads objects; it is an edge to Kubernetes as pkg/kube is.
@@ -78,6 +78,8 @@ var imports = map[string][]string{
 	// Tests of any package ask for addresses.
 	"internal/freeport": {},
 	"internal/tcppair":  {},
+	// Work that may wait takes turns by the clock.
+	"internal/pace": {},
 	// Certificates are the standard library's.
 	"internal/pki":   {},
 	"internal/house": {},

@@ -6,7 +6,6 @@ import (
 	"io"
 	"math"
 	"net/http"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
+	"github.com/weft-mesh/weft/internal/pace"
 )
 
 // metrics serves what a Gatherer has in the format that is asked for: Prometheus
@@ -21,10 +21,8 @@ import (
 // the text formats: their lines are nearly all there is, and each repeats the
 // labels of the one before.
 //
-// A proxy is scraped while it serves, so whoever scrapes lets others run after each
-// chunk, and compresses as fast as can be. On one core that is not enough for the
-// slowest of a hundred requests (docs/performance.md): the network is looked at
-// only once nothing is ready to run.
+// A proxy is scraped while it serves, so what is gathered and written takes turns
+// with requests, and is compressed as fast as can be.
 func metrics(from prometheus.Gatherer) http.HandlerFunc {
 	compressors := sync.Pool{New: func() any {
 		fast, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed) // the level is a valid one
@@ -98,6 +96,7 @@ const chunk = 32 << 10
 type histogramText struct {
 	out    io.Writer
 	open   bool // OpenMetrics
+	pace   pace.Pace
 	buffer []byte
 	labels []byte // of the histogram that is being written, without braces
 }
@@ -106,9 +105,9 @@ type histogramText struct {
 func textOf(out io.Writer, format expfmt.Format) *histogramText {
 	switch {
 	case format.FormatType() == expfmt.TypeTextPlain:
-		return &histogramText{out: out}
+		return &histogramText{out: out, pace: pace.Start()}
 	case format.FormatType() == expfmt.TypeOpenMetrics && !strings.Contains(string(format), "version="+expfmt.OpenMetricsVersion_2_0_0):
-		return &histogramText{out: out, open: true}
+		return &histogramText{out: out, pace: pace.Start(), open: true}
 	}
 	return nil
 }
@@ -129,11 +128,11 @@ func (t *histogramText) histograms(family *dto.MetricFamily) error {
 	return t.flush()
 }
 
-// flush writes what is there and lets others run.
+// flush writes what is there; then others may have their turn.
 func (t *histogramText) flush() error {
 	_, err := t.out.Write(t.buffer)
 	t.buffer = t.buffer[:0]
-	runtime.Gosched()
+	t.pace.Breathe()
 	return err
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
+	"github.com/weft-mesh/weft/internal/pace"
 )
 
 // descriptions are the metrics of a Proxy's Flows, and the bounds of histograms.
@@ -73,7 +74,7 @@ type connections struct{ opened, closed, sent, received uint64 }
 // Collect sums up the Flows of each label set and tells them.
 func (p *Proxy) Collect(out chan<- prometheus.Metric) {
 	requests, relayed, rows := p.sum()
-	d := &p.shown
+	d, turns := &p.shown, pace.Start()
 	for set, s := range requests {
 		values := set.call.values(codeLabel(int(set.code)), grpcLabel(set.grpc), flagsLabel(set.reason))
 		labels := prometheus.MakeLabelPairs(d.took, values) // those of all five
@@ -82,10 +83,10 @@ func (p *Proxy) Collect(out chan<- prometheus.Metric) {
 			count += n
 		}
 		out <- prometheus.MustNewConstMetric(d.requests, prometheus.CounterValue, float64(count), values...)
-		out <- &histogram{d.took, labels, d.times, s.took[:], s.sums[0]}
-		out <- &histogram{d.first, labels, d.times, s.first[:], s.sums[1]}
-		out <- &histogram{d.received, labels, d.sizes, s.received[:], s.sums[2]}
-		out <- &histogram{d.sent, labels, d.sizes, s.sent[:], s.sums[3]}
+		out <- &histogram{&turns, d.took, labels, d.times, s.took[:], s.sums[0]}
+		out <- &histogram{&turns, d.first, labels, d.times, s.first[:], s.sums[1]}
+		out <- &histogram{&turns, d.received, labels, d.sizes, s.received[:], s.sums[2]}
+		out <- &histogram{&turns, d.sent, labels, d.sizes, s.sent[:], s.sums[3]}
 	}
 	for call, c := range relayed {
 		d.connections(out, &call, c)
@@ -160,6 +161,7 @@ func (s *series) add(l *lane) {
 // histogram is one as it is shown. The library's own has labels and a map of
 // buckets for each, which together were most of what a scrape took.
 type histogram struct {
+	turns  *pace.Pace // of who gathers
 	desc   *prometheus.Desc
 	labels []*dto.LabelPair // sorted; those of several
 	bounds []float64
@@ -170,8 +172,10 @@ type histogram struct {
 // Desc is what it is called.
 func (h *histogram) Desc() *prometheus.Desc { return h.desc }
 
-// Write tells the buckets and the sum.
+// Write tells the buckets and the sum. Requests go on meanwhile: a scrape takes
+// turns with them.
 func (h *histogram) Write(out *dto.Metric) error {
+	h.turns.Breathe()
 	buckets, sums, n := make([]dto.Bucket, len(h.bounds)), make([]uint64, len(h.bounds)), uint64(0)
 	shown := make([]*dto.Bucket, len(h.bounds))
 	for i := range h.bounds {

@@ -1,0 +1,45 @@
+package pace_test
+
+import (
+	"os"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/weft-mesh/weft/internal/pace"
+)
+
+// TestTheNetworkIsLookedAtBetweenTurns: on one processor whoever waits for the
+// network has been served by the time work goes on, however long it takes.
+func TestTheNetworkIsLookedAtBetweenTurns(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var served atomic.Int32
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for b := make([]byte, 1); ; served.Add(1) {
+			if _, err := r.Read(b); err != nil {
+				return
+			}
+		}
+	}()
+	turns := pace.Start()
+	for asked := int32(1); asked <= 20; asked++ {
+		if _, err := w.Write([]byte{0}); err != nil {
+			t.Fatal(err)
+		}
+		for begun := time.Now(); time.Since(begun) < 2*time.Millisecond; {
+		}
+		turns.Breathe()
+		if n := served.Load(); n != asked {
+			t.Errorf("%d of %d were served when work went on", n, asked)
+		}
+	}
+	_ = w.Close()
+	<-ended
+}
