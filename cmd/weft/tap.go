@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/url"
+	"strconv"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -15,16 +17,17 @@ import (
 	"github.com/weft-mesh/weft/internal/console"
 	"github.com/weft-mesh/weft/pkg/admin"
 	"github.com/weft-mesh/weft/pkg/reach"
+	"github.com/weft-mesh/weft/pkg/telemetry"
 )
 
-// tapCommand is `weft tap`: requests as they happen.
+// tapCommand is `weft tap`: requests and connections as they happen.
 type tapCommand struct {
 	Service string `argument:"SERVICE" description:"The Service that is called, such as orders.shop."`
 	From    string `description:"Only calls of this workload, pod or service account (namespace/name) or of this namespace."`
-	Method  string `description:"Only requests of this method."`
-	Path    string `description:"Only requests whose path begins so."`
-	Status  string `description:"Only requests with this status, such as 503, or of a class, such as 5xx."`
-	Count   int    `description:"End after so many requests; 0 goes on until it is stopped."`
+	Method  string `description:"Only requests of this method, and no connections."`
+	Path    string `description:"Only requests whose path begins so, and no connections."`
+	Status  string `description:"Only requests with this status, such as 503, or of a class, such as 5xx, and no connections."`
+	Count   int    `description:"End after so many requests, or connections that are over; 0 goes on until it is stopped."`
 	Asking
 }
 
@@ -52,8 +55,8 @@ func (c *tapCommand) Run(ctx context.Context, out io.Writer) error {
 		if c.Count > 0 && shown >= c.Count {
 			return
 		}
-		if shown++; t.Missed > 0 {
-			shown--
+		if t.Missed == 0 && t.Connection != telemetry.Opened {
+			shown++
 		}
 		c.show(p, t)
 		if c.Count > 0 && shown >= c.Count {
@@ -91,7 +94,8 @@ func follow(ctx context.Context, proxy *reach.Proxy, path string, show func(*adm
 	return fmt.Errorf("%s told no more: %w", where(proxy), cmp.Or(lines.Err(), io.ErrUnexpectedEOF))
 }
 
-// show writes a request and its answer as a pair of lines, or as JSON or YAML.
+// show writes a request and its answer as a pair of lines, of a connection one as
+// it opens and one as it ends, or all as JSON or YAML.
 func (c *tapCommand) show(p *console.Printer, t *admin.Tapped) {
 	if t.Missed > 0 && (p.Format == console.FormatTable || p.Format == console.FormatWide) {
 		p.Printf("%s\n", p.Doubtful(fmt.Sprintf("… %d more came too fast to be shown", t.Missed)))
@@ -101,6 +105,10 @@ func (c *tapCommand) show(p *console.Printer, t *admin.Tapped) {
 		p.Printf("---\n")
 	}
 	if done, _ := p.Structured(t); done { // a reader that is gone ends the program
+		return
+	}
+	if t.Connection != "" {
+		showConnection(p, t)
 		return
 	}
 	p.Printf("→ %s %s  %s to %s.%s:%d  %s\n", t.Method, t.Path, callerOf(t), t.Service, t.Namespace, t.Port, p.Faint(t.Protocol))
@@ -117,13 +125,49 @@ func (c *tapCommand) show(p *console.Printer, t *admin.Tapped) {
 	if t.Reason != "" {
 		line += "  refused: " + t.Reason
 	}
-	if t.Endpoint != "" {
-		line += fmt.Sprintf("  by %s at %s", t.Backend, t.Endpoint)
-	}
+	line += servedBy(t)
 	if t.Tries > 1 {
 		line += fmt.Sprintf(", try %d", t.Tries)
 	}
 	p.Printf("%s\n", line)
+}
+
+// showConnection writes the line of a TCP connection or UDP session that has
+// opened or is over, or both of one that was refused. The client's port tells
+// which belong together.
+func showConnection(p *console.Printer, t *admin.Tapped) {
+	client := net.JoinHostPort(t.Client, strconv.Itoa(int(t.ClientPort)))
+	if t.Source.Name != "" {
+		client = fmt.Sprintf("%s (%s)", who(&t.Source), client)
+	}
+	if t.Connection == telemetry.Opened || t.Connection == telemetry.Refused {
+		p.Printf("→ %s  %s to %s.%s:%d%s\n", t.Protocol, client, t.Service, t.Namespace, t.Port, servedBy(t))
+	}
+	unit := "bytes"
+	if t.Protocol == "udp" {
+		unit = "datagrams"
+	}
+	moved := fmt.Sprintf("%s  %.1f ms  %d %s received, %d sent%s", client, t.TookMs, t.Received, unit, t.Sent, servedBy(t))
+	reason := ""
+	if t.Reason != "" {
+		reason = ": " + t.Reason
+	}
+	switch t.Connection {
+	case telemetry.Refused:
+		p.Printf("← %s%s  %s\n", p.Bad("refused"), reason, client)
+	case telemetry.Broken:
+		p.Printf("← %s%s  %s\n", p.Bad("broken off"), reason, moved)
+	case telemetry.Closed:
+		p.Printf("← %s  %s\n", p.Good("closed"), moved)
+	}
+}
+
+// servedBy says who serves, or was tried last.
+func servedBy(t *admin.Tapped) string {
+	if t.Endpoint == "" {
+		return ""
+	}
+	return fmt.Sprintf("  by %s at %s", t.Backend, t.Endpoint)
 }
 
 // callerOf names who called: the workload, else the address.

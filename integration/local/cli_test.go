@@ -108,6 +108,26 @@ func (p *process) serveShop(own *strings.Replacer) {
 		server.Start()
 		p.t.Cleanup(server.Close)
 	}
+	vault, err := net.Listen("tcp", own.Replace("127.0.1.5:9003"))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		for {
+			c, err := vault.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.Copy(c, c)
+			_ = c.Close()
+		}
+	}()
+	p.t.Cleanup(func() {
+		_ = vault.Close()
+		<-served
+	})
 }
 
 // callAround makes the calls that docs/cli.md speaks of.

@@ -10,12 +10,15 @@ import (
 	"github.com/weft-mesh/weft/pkg/telemetry"
 )
 
-// Tapped is one line of the answer of /api/tap: a request that is over, or, where
-// Missed is not 0, how many came too fast.
+// Tapped is one line of the answer of /api/tap: a request that is over, a TCP
+// connection or UDP session that has opened, is over or was refused, or, where
+// Missed is not 0, how many of these came too fast.
 type Tapped struct {
 	Missed      uint64             `json:"missed,omitempty"`
 	Began       time.Time          `json:"began,omitzero"`
+	Connection  string             `json:"connection,omitempty"` // of a connection or session: opened, closed, broken or refused
 	Client      string             `json:"client,omitempty"`
+	ClientPort  uint16             `json:"clientPort,omitempty"` // of a connection or session only
 	Source      telemetry.Workload `json:"source"`
 	Service     string             `json:"service,omitempty"`
 	Namespace   string             `json:"namespace,omitempty"`
@@ -30,11 +33,12 @@ type Tapped struct {
 	Status      int                `json:"status,omitempty"`
 	Reason      string             `json:"reason,omitempty"` // why Weft refused it or broke it off
 	TookMs      float64            `json:"tookMs,omitempty"`
-	Sent        uint64             `json:"sent,omitempty"` // bytes of the answer's body
+	Received    uint64             `json:"received,omitempty"` // bytes of the request's body, or of the client; datagrams for UDP
+	Sent        uint64             `json:"sent,omitempty"`     // the same of the answer, or to the client
 }
 
-// tap streams requests as they end, one JSON object per line, until whoever asks
-// leaves. The query says which: service (namespace/name), from (namespace, or
+// tap streams requests as they end, and connections and sessions as they open and
+// end, one JSON object per line, until whoever asks leaves. The query says which: service (namespace/name), from (namespace, or
 // with the name of a workload, a pod or a service account), method, path (what
 // it begins with), status (a number, or a class such as 5xx).
 func tap(of *telemetry.Tap) http.HandlerFunc {
@@ -91,7 +95,10 @@ func tapped(e *telemetry.Event) Tapped {
 	t := Tapped{
 		Began: e.Began, Client: e.Client.String(), Source: e.Source, Service: e.Service, Namespace: e.Namespace, Port: e.Port,
 		Backend: e.Backend, Destination: e.Destination, Tries: len(e.Tries), Protocol: e.Protocol, Method: e.Method, Path: e.Path,
-		Status: e.Code, Reason: e.Reason, TookMs: float64(e.Took) / float64(time.Millisecond), Sent: e.Sent,
+		Status: e.Code, Reason: e.Reason, TookMs: float64(e.Took) / float64(time.Millisecond), Received: e.Received, Sent: e.Sent,
+	}
+	if c := e.Connection; c != nil {
+		t.Connection, t.ClientPort = c.State, c.ClientPort
 	}
 	if len(e.Tries) > 0 {
 		t.Endpoint = e.Tries[len(e.Tries)-1].Endpoint.String()

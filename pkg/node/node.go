@@ -129,7 +129,8 @@ func New(config Config) (*Node, error) {
 	}
 	// Last, for from now on only Run can end what it starts.
 	n.proxy = nodeproxy.New(nodeproxy.Config{
-		Log: config.Log, Metrics: n.counts, Events: telemetry.NewEvents(sinks...), DrainDelay: config.DrainDelay, Limits: config.Limits,
+		Log: config.Log, Metrics: n.counts, Events: telemetry.NewEvents(sinks...), Connections: telemetry.NewEvents(&n.tap),
+		DrainDelay: config.DrainDelay, Limits: config.Limits,
 	})
 	return n, nil
 }

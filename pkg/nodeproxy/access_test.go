@@ -34,7 +34,10 @@ const (
 
 // newGuarded is a world in which the mode holds and web may call orders.
 func newGuarded(t *testing.T, mode mesh.AccessMode) *world {
-	w := newWorld(t, nodeproxy.Config{})
+	return newWorld(t, nodeproxy.Config{}).guard(mode)
+}
+
+func (w *world) guard(mode mesh.AccessMode) *world {
 	w.Access.Mode = mode
 	for name, ip := range map[string]string{"orders": "127.0.0.1", "web": webPod, "other": otherPod} {
 		w.Pods[shop(name)] = mesh.PodInput{IPs: []netip.Addr{netip.MustParseAddr(ip)}, ServiceAccount: name, OwnerKind: "Deployment", OwnerName: name}

@@ -17,7 +17,7 @@ func (p *Proxy) openUDP(key upstream.Key) (*listener, error) {
 		return nil, err
 	}
 	relay := &l4.UDP{
-		Log: p.config.Log, Metrics: p.config.Metrics, Conn: c.(*net.UDPConn), Current: p.current.Load, At: key,
+		Log: p.config.Log, Metrics: p.config.Metrics, Events: p.config.Connections, Conn: c.(*net.UDPConn), Current: p.current.Load, At: key,
 		Idle: p.config.UDPIdleTimeout, Most: p.config.UDPSessions,
 		Introduce: func(client netip.Addr) { p.introduce(key, client) },
 	}

@@ -26,6 +26,9 @@ type Config struct {
 	Metrics *telemetry.Proxy
 	// Events are told each HTTP request that is over; nil tells nobody.
 	Events *telemetry.Events
+	// Connections are told each TCP connection and UDP session that opens, is over
+	// or is refused; nil tells nobody.
+	Connections *telemetry.Events
 	// DetectTimeout is how long a client of a port without a known protocol may
 	// be silent before the proxy looks whether the server speaks first; zero
 	// means 100 ms.
@@ -76,7 +79,7 @@ func New(config Config) *Proxy {
 	p.life, p.end = context.WithCancel(context.Background())
 	dialer := upstream.Dialer{Timeout: config.Limits.ConnectTimeout, Most: config.Limits.Connections}
 	p.tcp = l4.TCP{
-		Log: config.Log, Metrics: config.Metrics, Dialer: dialer, Current: p.current.Load,
+		Log: config.Log, Metrics: config.Metrics, Events: config.Connections, Dialer: dialer, Current: p.current.Load,
 		DetectTimeout: config.DetectTimeout, Idle: config.TCPIdleTimeout,
 	}
 	most := config.Limits

@@ -127,7 +127,8 @@ func (c Call) others() Call {
 	return Call{Source: nobody, Destination: nobody, Service: other, Namespace: other, Backend: other, Protocol: c.Protocol}
 }
 
-// Outcome is what became of a request.
+// Outcome is what became of a request, or of a TCP connection or UDP session,
+// which has no Code.
 type Outcome struct {
 	// Code is the status of the answer; 499 where the client left first.
 	Code int
@@ -139,7 +140,8 @@ type Outcome struct {
 	// Took is from the request's head to the last byte of the answer, First
 	// from the choice of an endpoint to the first byte; 0 where none came.
 	Took, First time.Duration
-	// Received and Sent are the bytes of the bodies, from the client and to it.
+	// Received and Sent are the bytes of the bodies, from the client and to it; of
+	// a connection all of its bytes, of a UDP session its datagrams.
 	Received, Sent uint64
 }
 

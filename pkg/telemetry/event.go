@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// Event is one request that is over: what an access log and a trace are made of.
+// Event is one request that is over, or a TCP connection or UDP session that has
+// opened or is over: what an access log and a trace are made of.
 type Event struct {
 	*Note
 	Call
@@ -14,9 +15,27 @@ type Event struct {
 	// says of it; empty for nothing.
 	Port   uint16
 	Access string
-	// Client is who called; Tries are the endpoints that were tried, in turn.
+	// Client is who called; Tries are the endpoints that were tried, in turn, of a
+	// connection or session the last.
 	Client netip.Addr
 	Tries  []Attempt
+	// Connection says more of a connection or session; nil for a request.
+	Connection *ConnectionEvent
+}
+
+// What an Event of a TCP connection or UDP session tells.
+const (
+	Opened  = "opened"  // it has just reached its endpoint; its Outcome is empty yet
+	Closed  = "closed"  // both sides have ended it, or a session was idle
+	Broken  = "broken"  // it was broken off: both sides of a connection were reset
+	Refused = "refused" // it never opened
+)
+
+// ConnectionEvent is what an Event says only of a TCP connection or UDP session.
+type ConnectionEvent struct {
+	State string // Opened, Closed, Broken or Refused
+	// ClientPort tells it from others of the same client.
+	ClientPort uint16
 }
 
 // Attempt is one endpoint that was tried, and since when.
@@ -55,7 +74,7 @@ type Sink interface {
 	Take(*Event)
 }
 
-// Events passes what has become of requests on to sinks. A nil *Events, and one
+// Events passes what has become of requests, or of connections, on to sinks. A nil *Events, and one
 // without sinks, passes nothing, and costs nothing.
 type Events struct{ sinks []Sink }
 

@@ -15,8 +15,8 @@ const (
 	tapQueue    = 256  // that wait for a slow one
 )
 
-// Tap is a Sink for people who watch requests as they happen. While nobody does
-// it costs one atomic load a request. Its zero value is ready.
+// Tap is a Sink for people who watch requests and connections as they happen.
+// While nobody does it costs one atomic load for each. Its zero value is ready.
 type Tap struct {
 	watchers atomic.Pointer[[]*Watcher] // nil for none
 	mu       sync.Mutex                 // guards that watchers are replaced

@@ -33,9 +33,16 @@ func (t *TCP) Recheck(s *upstream.Snapshot) {
 	defer t.live.mu.Unlock()
 	for o, r := range t.live.relays {
 		if !o.holds(s) {
-			t.Metrics.Refused(string(upstream.AccessDenied))
-			r.abort()
+			o.deny(r)
 		}
+	}
+}
+
+// deny resets the connection, which is not allowed any more.
+func (o *outgoing) deny(r *relay) {
+	if o.denied.CompareAndSwap(false, true) {
+		o.tcp.Metrics.Refused(string(upstream.AccessDenied))
+		r.abort()
 	}
 }
 
@@ -51,6 +58,7 @@ func (u *UDP) Recheck(s *upstream.Snapshot) {
 	for client, session := range u.sessions {
 		if !s.Holds(u.At, clientOf(client), session.endpoint, upstream.Proof{}) {
 			u.Metrics.Refused(string(upstream.AccessDenied))
+			session.reason = upstream.AccessDenied
 			u.leave(session)
 		}
 	}

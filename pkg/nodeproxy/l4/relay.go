@@ -63,13 +63,13 @@ func prepared(r *relay) *relay {
 	return r
 }
 
-// run returns when both connections are closed; the end of the context resets
-// them. An end of stream of one side is passed on as such, and the other
+// run returns when both connections are closed, and whether they were reset; the
+// end of the context resets them. An end of stream of one side is passed on as such, and the other
 // direction goes on. A direction that breaks resets both connections after what
 // is under way the other way was delivered.
-func (r *relay) run(ctx context.Context) {
+func (r *relay) run(ctx context.Context) (reset bool) {
 	if r.open() != nil {
-		return
+		return true
 	}
 	r.work(r.turn.Told())
 	defer context.AfterFunc(ctx, r.abort)()
@@ -89,6 +89,7 @@ func (r *relay) run(ctx context.Context) {
 	}
 	r.post(how)
 	<-r.closed
+	return how&resets != 0
 }
 
 // open takes the connections over. Where that fails both are reset.

@@ -20,6 +20,7 @@ import (
 type TCP struct {
 	Log     zerolog.Logger
 	Metrics *telemetry.Proxy
+	Events  *telemetry.Events // of connections
 	Dialer  upstream.Dialer
 	// DetectTimeout is how long Detect waits for a client to speak first;
 	// zero means 100 ms.
@@ -65,6 +66,15 @@ type Call struct {
 // address returns the client's, in its plain form.
 func (c *Call) address() netip.Addr { return Address(c.Client.RemoteAddr()) }
 
+// client returns the client's address and port.
+func (c *Call) client() netip.AddrPort { return c.Client.RemoteAddr().(*net.TCPAddr).AddrPort() }
+
+// subject is what the connection is counted by; the endpoint may be nil, and the
+// cluster with it.
+func (c *Call) subject(cluster *upstream.Cluster, endpoint *upstream.Endpoint) upstream.Subject {
+	return upstream.Subject{Snapshot: c.Snapshot, Route: c.Route, Cluster: cluster, Endpoint: endpoint, Protocol: "tcp"}
+}
+
 // Address returns the IP of a TCP or UDP address, unmapped and without a zone.
 func Address(a net.Addr) netip.Addr {
 	var ip netip.Addr
@@ -95,11 +105,12 @@ type outgoing struct {
 	cluster  *upstream.Cluster
 	endpoint *upstream.Endpoint
 	conn     *net.TCPConn
+	denied   atomic.Bool // it is not allowed any more
 }
 
 func (o *outgoing) run(ctx context.Context, fromClient, fromServer []byte) {
 	defer o.release()
-	subject := upstream.Subject{Snapshot: o.call.Snapshot, Route: o.call.Route, Cluster: o.cluster, Endpoint: o.endpoint, Protocol: "tcp"}
+	subject := o.call.subject(o.cluster, o.endpoint)
 	counter := o.tcp.Metrics.Connection(subject.Call(o.call.address()))
 	defer counter.Close()
 	r := prepared(&relay{
@@ -109,9 +120,16 @@ func (o *outgoing) run(ctx context.Context, fromClient, fromServer []byte) {
 	o.tcp.live.add(o, r)
 	defer o.tcp.live.remove(o)
 	if o.tcp.Current != nil && o.tcp.Current() != o.call.Snapshot && !o.holds(o.tcp.Current()) {
-		r.abort()
+		o.deny(r)
 	}
-	r.run(ctx)
+	teller := newTeller(o.tcp.Events, subject, o.call.client())
+	teller.opened()
+	reset := r.run(ctx)
+	outcome := telemetry.Outcome{Received: uint64(r.up.moved.Load()), Sent: uint64(r.down.moved.Load())}
+	if o.denied.Load() {
+		outcome.Reason = string(upstream.AccessDenied)
+	}
+	teller.over(reset, outcome)
 }
 
 // drop closes the outgoing connection unused.
@@ -167,18 +185,22 @@ func (t *TCP) connect(ctx context.Context, c Call) *outgoing {
 		t.Log.Debug().Err(err).Stringer("service", c.Route.Port.Service).Msg("endpoint does not accept a connection")
 	}
 	policies.Disconnect()
-	t.Refuse(c, reason)
+	t.refuse(c, c.subject(cluster, try.Last()), reason)
 	return nil
 }
 
 // Refuse resets a client: it must not take a refusal for an empty answer.
-func (t *TCP) Refuse(c Call, reason upstream.Reason) {
+func (t *TCP) Refuse(c Call, reason upstream.Reason) { t.refuse(c, c.subject(nil, nil), reason) }
+
+func (t *TCP) refuse(c Call, subject upstream.Subject, reason upstream.Reason) {
 	t.Metrics.Refused(string(reason))
 	event := t.Log.Debug().Str("reason", string(reason)).Stringer("client", c.Client.RemoteAddr())
 	if c.Route != nil {
 		event = event.Stringer("service", c.Route.Port.Service).Uint16("port", c.Route.Port.Number)
 	}
 	event.Msg("connection refused")
+	teller := newTeller(t.Events, subject, c.client())
+	teller.refused(reason)
 	Reset(c.Client)
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -22,6 +23,7 @@ const largestDatagram = 64 << 10
 type UDP struct {
 	Log     zerolog.Logger
 	Metrics *telemetry.Proxy
+	Events  *telemetry.Events // of sessions
 	// Conn is the listening socket; replies leave from it.
 	Conn *net.UDPConn
 	// Current returns the Snapshot that decides a session that begins now.
@@ -53,7 +55,11 @@ type session struct {
 	conn     *net.UDPConn
 	endpoint *upstream.Endpoint
 	counter  *telemetry.Connection
-	element  *list.Element // nil once the session has left
+	teller   teller
+	received atomic.Uint64   // datagrams of the client
+	sent     uint64          // to it; its reply has it
+	element  *list.Element   // nil once the session has left
+	reason   upstream.Reason // why it was broken off
 	used     time.Time
 }
 
@@ -142,6 +148,7 @@ func (u *UDP) send(s *session, datagram []byte) {
 		return
 	}
 	s.counter.Received(1)
+	s.received.Add(1)
 }
 
 // session returns the session of a client, a new one where it has none or its
@@ -160,10 +167,8 @@ func (u *UDP) session(client netip.AddrPort) *session {
 		return nil
 	}
 	// Under the lock of Recheck: no Snapshot comes between unseen.
-	s, reason, err := u.begin(client)
+	s := u.begin(client)
 	if s == nil {
-		u.Metrics.Refused(string(reason))
-		u.Log.Debug().Err(err).Str("reason", string(reason)).Stringer("client", client).Stringer("listen", u.At.Listen).Msg("datagram dropped")
 		return nil
 	}
 	for len(u.sessions) >= u.Most {
@@ -172,40 +177,51 @@ func (u *UDP) session(client netip.AddrPort) *session {
 	u.sessions[client] = s
 	s.element = u.byUse.PushFront(s)
 	u.use(s)
+	s.teller.opened()
 	u.running.Go(func() { u.reply(s) })
 	return s
 }
 
-// begin chooses an endpoint and opens a socket to it. A datagram is tried once.
-func (u *UDP) begin(client netip.AddrPort) (*session, upstream.Reason, error) {
-	snapshot := u.Current()
-	route := snapshot.Route(u.At)
-	if route == nil {
-		return nil, upstream.NoRoute, nil
+// begin chooses an endpoint and opens a socket to it. A datagram is tried once;
+// nil means that it was refused.
+func (u *UDP) begin(client netip.AddrPort) *session {
+	subject := upstream.Subject{Snapshot: u.Current(), Protocol: "udp"}
+	if subject.Route = subject.Snapshot.Route(u.At); subject.Route == nil {
+		u.refuse(client, subject, upstream.NoRoute, nil)
+		return nil
 	}
 	caller := upstream.Caller{Address: clientOf(client)}
-	decision := caller.Decide(snapshot, route, nil)
-	cluster := decision.Cluster
-	if cluster == nil {
-		return nil, decision.Reason, nil
+	decision := caller.Decide(subject.Snapshot, subject.Route, nil)
+	if subject.Cluster = decision.Cluster; subject.Cluster == nil {
+		u.refuse(client, subject, decision.Reason, nil)
+		return nil
 	}
-	try := cluster.TryConnection(caller.Address)
-	endpoint := try.Next()
-	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(endpoint.Address))
+	try := subject.Cluster.TryConnection(caller.Address)
+	subject.Endpoint = try.Next()
+	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(subject.Endpoint.Address))
 	if err != nil {
-		endpoint.Release()
-		return nil, upstream.ConnectFailed, err
+		subject.Endpoint.Release()
+		u.refuse(client, subject, upstream.ConnectFailed, err)
+		return nil
 	}
-	subject := upstream.Subject{Snapshot: snapshot, Route: route, Cluster: cluster, Endpoint: endpoint, Protocol: "udp"}
-	counter := u.Metrics.Connection(subject.Call(caller.Address))
-	return &session{client: client, conn: conn, endpoint: endpoint, counter: counter}, "", nil
+	return &session{
+		client: client, conn: conn, endpoint: subject.Endpoint,
+		counter: u.Metrics.Connection(subject.Call(caller.Address)), teller: newTeller(u.Events, subject, client),
+	}
+}
+
+// refuse tells that a datagram is dropped.
+func (u *UDP) refuse(client netip.AddrPort, subject upstream.Subject, reason upstream.Reason, err error) {
+	u.Metrics.Refused(string(reason))
+	u.Log.Debug().Err(err).Str("reason", string(reason)).Stringer("client", client).Stringer("listen", u.At.Listen).Msg("datagram dropped")
+	teller := newTeller(u.Events, subject, client)
+	teller.refused(reason)
 }
 
 // reply passes datagrams of the endpoint back to the client until the session ends.
 func (u *UDP) reply(s *session) {
 	defer Guard(u.Log, "a UDP session")
-	defer s.counter.Close()
-	defer s.endpoint.Release()
+	defer u.end(s)
 	for u.awake(s) {
 		buffer, n, err := u.receive(s.conn)
 		var network net.Error
@@ -214,6 +230,7 @@ func (u *UDP) reply(s *session) {
 			u.touch(s)
 			if _, err := u.Conn.WriteToUDPAddrPort((*buffer)[:n], s.client); err == nil {
 				s.counter.Sent(1)
+				s.sent++
 			}
 		case !(errors.As(err, &network) && network.Timeout()):
 			u.broken(s, err)
@@ -222,6 +239,16 @@ func (u *UDP) reply(s *session) {
 			u.buffers.Put(buffer)
 		}
 	}
+}
+
+// end gives back what a session had, and tells its end.
+func (u *UDP) end(s *session) {
+	s.endpoint.Release()
+	s.counter.Close()
+	u.mu.Lock()
+	reason := s.reason
+	u.mu.Unlock()
+	s.teller.over(reason != "", telemetry.Outcome{Reason: string(reason), Received: s.received.Load(), Sent: s.sent})
 }
 
 func (u *UDP) touch(s *session) {
@@ -252,6 +279,7 @@ func (u *UDP) broken(s *session, err error) {
 	u.Metrics.Refused(string(upstream.UpstreamReset))
 	u.Log.Debug().Err(err).Stringer("endpoint", s.endpoint.Address).Msg("UDP session broken off")
 	s.endpoint.Failed()
+	s.reason = upstream.UpstreamReset
 	u.leave(s)
 }
 

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/weft-mesh/weft/pkg/mesh"
 	"github.com/weft-mesh/weft/pkg/telemetry"
@@ -33,6 +34,17 @@ func (s *Subject) Event(client netip.Addr, note *telemetry.Note, try *Try, o *te
 		Note: note, Call: s.Call(client), Outcome: *o, Port: s.Route.Port.Number, Access: s.Route.AccessLog(),
 		Client: client, Tries: try.Attempts(),
 	}
+}
+
+// Connection is a TCP connection or UDP session that began then and is in a state
+// now.
+func (s *Subject) Connection(client netip.AddrPort, began time.Time, state string, o *telemetry.Outcome) *telemetry.Event {
+	event := s.Event(client.Addr(), &telemetry.Note{Began: began}, &Try{}, o)
+	if s.Endpoint != nil {
+		event.Tries = []telemetry.Attempt{{Endpoint: s.Endpoint.Address, Began: began}}
+	}
+	event.Connection = &telemetry.ConnectionEvent{State: state, ClientPort: client.Port()}
+	return event
 }
 
 // Call names the subject of a client's call for the metrics.
