@@ -4,9 +4,11 @@ package freeport
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"runtime"
 )
 
 // The ports lie above those that Linux gives out by itself, so that no
@@ -19,15 +21,19 @@ const (
 // errNone says that no free port was found.
 var errNone = errors.New("no free port")
 
-// Address is an address of 127.0.0.1 whose port is free for TCP and UDP now.
+// Address is an address of the loopback whose port is free for TCP and UDP now,
+// at every other address too. On Linux, where all of 127.0.0.0/8 is the
+// loopback's, hardly two calls return the same one, in whatever process: a port
+// alone can be returned again before it is used.
 func Address() (netip.AddrPort, error) {
 	for range 100 {
-		at := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(firstPort+rand.IntN(lastPort-firstPort+1)))
-		stream, err := net.Listen("tcp", at.String())
+		at := netip.AddrPortFrom(host(), uint16(firstPort+rand.IntN(lastPort-firstPort+1)))
+		everywhere := fmt.Sprintf(":%d", at.Port())
+		stream, err := net.Listen("tcp4", everywhere)
 		if err != nil {
 			continue
 		}
-		packet, err := net.ListenPacket("udp", at.String())
+		packet, err := net.ListenPacket("udp4", everywhere)
 		if err == nil {
 			err = packet.Close()
 		}
@@ -36,4 +42,12 @@ func Address() (netip.AddrPort, error) {
 		}
 	}
 	return netip.AddrPort{}, errNone
+}
+
+// host leaves the lower half of the loopback to tests that name their addresses.
+func host() netip.Addr {
+	if runtime.GOOS != "linux" {
+		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
+	return netip.AddrFrom4([4]byte{127, byte(128 + rand.IntN(127)), byte(rand.IntN(256)), byte(1 + rand.IntN(254))})
 }

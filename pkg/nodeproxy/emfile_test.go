@@ -44,7 +44,8 @@ func TestAcceptSurvivesTheLackOfFiles(t *testing.T) {
 	w.publish()
 	clients := sockets(t, 12)
 	taken := takeFiles()
-	to := &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: int(netip.MustParseAddrPort(at).Port())}
+	address := netip.MustParseAddrPort(at)
+	to := &syscall.SockaddrInet4{Addr: address.Addr().As4(), Port: int(address.Port())}
 	for _, c := range clients {
 		if err := syscall.Connect(c, to); err != nil {
 			t.Fatal(err)

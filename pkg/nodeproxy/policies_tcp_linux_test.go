@@ -68,10 +68,9 @@ func TestEndpointsAreToldWhoCalls(t *testing.T) {
 	if _, err := io.ReadFull(c, got); err != nil {
 		t.Fatal(err)
 	}
-	port := c.LocalAddr().(*net.TCPAddr).Port
-	called := c.RemoteAddr().(*net.TCPAddr).Port
-	want := "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\x7f\x00\x00\x01\x7f\x00\x00\x01" +
-		string([]byte{byte(port >> 8), byte(port), byte(called >> 8), byte(called)}) + "hello"
+	from, to := c.LocalAddr().(*net.TCPAddr).AddrPort(), c.RemoteAddr().(*net.TCPAddr).AddrPort()
+	want := "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c" + string(from.Addr().AsSlice()) + string(to.Addr().AsSlice()) +
+		string([]byte{byte(from.Port() >> 8), byte(from.Port()), byte(to.Port() >> 8), byte(to.Port())}) + "hello"
 	if string(got) != want {
 		t.Errorf("the endpoint read\n%q; want\n%q", got, want)
 	}
