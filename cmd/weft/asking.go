@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/weft-mesh/weft/internal/console"
+	"github.com/weft-mesh/weft/pkg/admin"
 	"github.com/weft-mesh/weft/pkg/mesh"
 	"github.com/weft-mesh/weft/pkg/reach"
 )
@@ -79,6 +80,23 @@ func answered[T any](answers []reach.Answer[T]) ([]reach.Answer[T], error) {
 		return nil, said // the others that answered say the same
 	}
 	return nil, errors.Join(failed...)
+}
+
+// find is an error where no Service of the name is meshed, or it lacks the port;
+// port 0 is any.
+func find(ctx context.Context, fleet *reach.Fleet, name mesh.Name, port uint16) error {
+	answers, err := answered(reach.Ask[admin.Service](ctx, fleet.Proxies, "/api/services/"+name.String()))
+	if err != nil || port == 0 {
+		return err
+	}
+	var has []string
+	for _, p := range answers[0].Value.Service.Ports {
+		if p.Number == port {
+			return nil
+		}
+		has = append(has, strconv.Itoa(int(p.Number)))
+	}
+	return fmt.Errorf("%s has no port %d; it has %s", name, port, strings.Join(has, ", "))
 }
 
 // where names a proxy to a person.

@@ -179,4 +179,17 @@ func progressSays(t *testing.T) {
 	}); err != nil || out.String() != "… one\n… two\n" {
 		t.Errorf("%v, %q", err, out.String())
 	}
+	out.Reset()
+	waiting = progress{out: &out}
+	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+	defer cancel()
+	if err := waiting.until(ctx, func(ctx context.Context) (string, error) {
+		if waiting.said == "" {
+			return "one", nil
+		}
+		<-ctx.Done()
+		return "the API server does not answer in time", nil
+	}); err == nil || !strings.HasPrefix(err.Error(), "one: ") || out.String() != "… one\n" {
+		t.Errorf("%v, %q", err, out.String())
+	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"k8s.io/client-go/dynamic"
@@ -24,6 +25,9 @@ func connect(path string) (*clients, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = path
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	if clientcmd.IsEmptyConfig(err) { // what it says of environment variables does not hold here
+		return nil, errors.New("no cluster to talk to: neither --kubeconfig, KUBECONFIG, ~/.kube/config nor a pod's service account names one")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("no cluster to talk to (--kubeconfig, KUBECONFIG, ~/.kube/config or a pod's service account): %w", err)
 	}

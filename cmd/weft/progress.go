@@ -29,6 +29,9 @@ func (w *progress) until(ctx context.Context, missing func(context.Context) (str
 		if err != nil || what == "" {
 			return err
 		}
+		if ctx.Err() != nil && w.said != "" {
+			what = w.said // what could not be asked in time is not what is waited for
+		}
 		w.tell(what, time.Since(began))
 		select {
 		case <-ctx.Done():

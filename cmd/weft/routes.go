@@ -14,7 +14,7 @@ import (
 
 // routesCommand is `weft routes`: which way calls go, as it is said and as it is.
 type routesCommand struct {
-	Service string `argument:"[SERVICE]" description:"Only the routes of this Service, such as orders.shop."`
+	Service string `argument:"[SERVICE]" description:"Only the routes of this Service, such as orders.shop, or of one of its ports, such as orders.shop:80."`
 	Watch   bool   `short:"w" description:"Show it again every two seconds."`
 	Window
 	Asking
@@ -98,7 +98,7 @@ type routeRow struct {
 
 // Run asks, joins and shows.
 func (c *routesCommand) Run(ctx context.Context, out io.Writer) error {
-	only, err := c.only()
+	only, port, err := c.only()
 	if err != nil {
 		return err
 	}
@@ -107,6 +107,11 @@ func (c *routesCommand) Run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	defer fleet.Close()
+	if only != (mesh.Name{}) {
+		if err := find(ctx, fleet, only, port); err != nil {
+			return err
+		}
+	}
 	return repeat(ctx, c.Watch, p, func() error {
 		all, err := routed(ctx, fleet)
 		if err != nil {
@@ -118,7 +123,7 @@ func (c *routesCommand) Run(ctx context.Context, out io.Writer) error {
 		}
 		sums, rows := grouped(calls, byBackend), []routeRow{}
 		for _, r := range all {
-			if only != (mesh.Name{}) && r.service != only {
+			if only != (mesh.Name{}) && r.service != only || port != 0 && r.port != port {
 				continue
 			}
 			row := routeRow{Service: r.service, Port: r.port, Origin: r.origin, Calls: r.calls, Backend: r.backend, Share: r.share}
@@ -134,13 +139,12 @@ func (c *routesCommand) Run(ctx context.Context, out io.Writer) error {
 	})
 }
 
-// only is the Service that is asked for, the zero Name for all.
-func (c *routesCommand) only() (name mesh.Name, err error) {
+// only is the Service that is asked for, and its port: zero values for all.
+func (c *routesCommand) only() (name mesh.Name, port uint16, err error) {
 	if err := c.check(); err != nil || c.Service == "" {
-		return mesh.Name{}, err
+		return mesh.Name{}, 0, err
 	}
-	name, _, err = parseService(c.Service)
-	return name, err
+	return parseService(c.Service)
 }
 
 func printRoutes(p *console.Printer, rows []routeRow) error {

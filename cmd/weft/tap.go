@@ -22,7 +22,7 @@ import (
 
 // tapCommand is `weft tap`: requests and connections as they happen.
 type tapCommand struct {
-	Service string `argument:"SERVICE" description:"The Service that is called, such as orders.shop."`
+	Service string `argument:"SERVICE" description:"The Service that is called, such as orders.shop, or one of its ports, such as orders.shop:80."`
 	From    string `description:"Only calls of this workload, pod or service account (namespace/name) or of this namespace."`
 	Method  string `description:"Only requests of this method, and no connections."`
 	Path    string `description:"Only requests whose path begins so, and no connections."`
@@ -35,7 +35,7 @@ func newTap() runner { return &tapCommand{Asking: defaultAsking()} }
 
 // Run shows what all proxies tell, as it comes.
 func (c *tapCommand) Run(ctx context.Context, out io.Writer) error {
-	name, _, err := parseService(c.Service)
+	name, port, err := parseService(c.Service)
 	if err != nil {
 		return err
 	}
@@ -44,7 +44,13 @@ func (c *tapCommand) Run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	defer fleet.Close()
+	if err := find(ctx, fleet, name, port); err != nil {
+		return err
+	}
 	query := url.Values{"service": {name.String()}, "from": {c.From}, "method": {c.Method}, "path": {c.Path}, "status": {c.Status}}
+	if port != 0 {
+		query.Set("port", strconv.Itoa(int(port)))
+	}
 	ctx, enough := context.WithCancel(ctx)
 	defer enough()
 	var mu sync.Mutex // guards shown, and that lines do not mix

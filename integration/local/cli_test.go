@@ -173,3 +173,21 @@ func TestEveryExampleOfTheCommandLineIsTrue(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatIsNotThereIsSaid: whoever mistypes a name or a port hears so, and does
+// not wait for what never comes.
+func TestWhatIsNotThereIsSaid(t *testing.T) {
+	p, _ := documented(t)
+	const has = "namespace shop has orders, orders-v1, orders-v2, users, vault\n"
+	for _, e := range []example{
+		{"weft tap ordes.shop", "weft: no Service shop/ordes is meshed; " + has},
+		{"weft tap vault.shop:80", "weft: shop/vault has no port 80; it has 7000\n"},
+		{"weft routes ordes.shop", "weft: no Service shop/ordes is meshed; " + has},
+		{"weft routes vault.shop:80", "weft: shop/vault has no port 80; it has 7000\n"},
+		{"weft tap orders.shop --nope", "weft: --nope: there is no such flag; see `weft tap --help`\n"},
+	} {
+		if got := p.run(e.typed); got != e.read {
+			t.Errorf("$ %s\n%s\nwant\n%s", e.typed, got, e.read)
+		}
+	}
+}

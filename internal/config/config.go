@@ -45,7 +45,7 @@ func Load(target any, args, environ []string) error {
 	}
 	flags, err := flag.Parse(args, target)
 	if err != nil {
-		return err
+		return unread(target, args, err)
 	}
 	variables := variables(target, environ)
 	path, flags, variables := configFile(flags, variables)
@@ -106,6 +106,20 @@ func variables(target any, environ []string) []string {
 
 func flagOf(variable string) string {
 	return strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(variable, Prefix)), "_", ".")
+}
+
+// unread is the error for flags that cannot be read; mostly the last has no value.
+func unread(target any, args []string, err error) error {
+	if !strings.Contains(err.Error(), "needs an argument") {
+		return err
+	}
+	name := strings.TrimLeft(args[len(args)-1], "-")
+	for _, f := range Fields(target) {
+		if strings.EqualFold(f.Name, name) {
+			return fmt.Errorf("--%s takes %s", f.Name, f.takes())
+		}
+	}
+	return fmt.Errorf("--%s: there is no such flag", name)
 }
 
 // wrong is the error for one bad value.

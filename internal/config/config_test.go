@@ -131,6 +131,8 @@ func TestArgumentsGoWhereTheirPlaceSays(t *testing.T) {
 		{args: []string{"pod"}, err: `"pod": KIND takes svc or ns`},
 		{args: []string{"ns", "-o", "xml"}, err: `--output=xml: --output takes table, wide, json or yaml`},
 		{args: []string{"ns", "-x=1"}, err: "--x: there is no such flag"},
+		{args: []string{"ns", "--nope"}, err: "--nope: there is no such flag"},
+		{args: []string{"ns", "-o"}, err: "--output takes table, wide, json or yaml"},
 	} {
 		got := placed{Shown: shown("table")}
 		err := config.Load(&got, test.args, nil)

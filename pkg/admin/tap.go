@@ -38,14 +38,14 @@ type Tapped struct {
 }
 
 // tap streams requests as they end, and connections and sessions as they open and
-// end, one JSON object per line, until whoever asks leaves. The query says which: service (namespace/name), from (namespace, or
+// end, one JSON object per line, until whoever asks leaves. The query says which: service (namespace/name), port, from (namespace, or
 // with the name of a workload, a pod or a service account), method, path (what
 // it begins with), status (a number, or a class such as 5xx).
 func tap(of *telemetry.Tap) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		q := r.URL.Query()
 		watcher, err := of.Watch(func(e *telemetry.Event) bool {
-			return wanted(q.Get("service"), e.Namespace+"/"+e.Service) && e.Source.Is(q.Get("from")) && wanted(q.Get("method"), e.Method) &&
+			return wanted(q.Get("service"), e.Namespace+"/"+e.Service) && wanted(q.Get("port"), strconv.Itoa(int(e.Port))) && e.Source.Is(q.Get("from")) && wanted(q.Get("method"), e.Method) &&
 				strings.HasPrefix(e.Path, q.Get("path")) && hasStatus(e.Code, q.Get("status"))
 		})
 		if err != nil {
