@@ -48,7 +48,7 @@ type AccessLogConfig struct {
 func NewAccessLog(reg prometheus.Registerer, config AccessLogConfig) *AccessLog {
 	out := config.Out
 	if config.Text {
-		out = zerolog.ConsoleWriter{Out: config.Out, NoColor: true, TimeFormat: time.RFC3339Nano}
+		out = zerolog.ConsoleWriter{Out: config.Out, NoColor: true, TimeFormat: time.RFC3339Nano, PartsOrder: []string{zerolog.TimestampFieldName}}
 	}
 	a := &AccessLog{
 		mode: config.Mode, sample: config.Sample, log: zerolog.New(out), queue: make(chan *Event, queueLength),

@@ -63,7 +63,7 @@ func TestALineSaysEverything(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	if text := logged(t, telemetry.AccessLogConfig{Mode: telemetry.LogAll, Text: true}, event()); strings.Count(text, "\n") != 1 || !strings.Contains(text, "reason=upstream-reset") {
+	if text := logged(t, telemetry.AccessLogConfig{Mode: telemetry.LogAll, Text: true}, event()); strings.Count(text, "\n") != 1 || !strings.HasPrefix(text, "2026-11-26T12:00:00.000001Z backend=orders-v2 ") {
 		t.Errorf("as text: %q", text)
 	}
 }
