@@ -51,9 +51,8 @@ func newField(ctx context.Context) (*field, error) {
 		return nil, err
 	}
 	f := &field{dir: dir, weft: filepath.Join(dir, "weft")}
-	build := exec.CommandContext(ctx, "go", "build", "-o", f.weft, "./cmd/weft")
-	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("building weft: %w: %s", err, out)
+	if err := build(ctx, f.weft); err != nil {
+		return nil, err
 	}
 	if err := os.WriteFile(filepath.Join(dir, "mesh.yaml"), []byte(objects(1)), 0o600); err != nil {
 		return nil, err
@@ -73,6 +72,16 @@ location = /small { return 200 "%s"; } location / { root %s; } }`,
 		return nil, err
 	}
 	return f, reachable(ctx, "127.0.0.1:"+strconv.Itoa(backendOne))
+}
+
+// build makes the binary as `make build` does, without its version.
+func build(ctx context.Context, binary string) error {
+	command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, "./cmd/weft")
+	command.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("building weft: %w: %s", err, out)
+	}
+	return nil
 }
 
 func (f *field) close() {

@@ -37,9 +37,8 @@ func newFieldH2(ctx context.Context, one, two int) (*field, error) {
 		return nil, err
 	}
 	f := &field{dir: dir, weft: filepath.Join(dir, "weft")}
-	build := exec.CommandContext(ctx, "go", "build", "-o", f.weft, "./cmd/weft")
-	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("building weft: %w: %s", err, out)
+	if err := build(ctx, f.weft); err != nil {
+		return nil, err
 	}
 	mesh := strings.NewReplacer(strconv.Itoa(backendOne), strconv.Itoa(one), strconv.Itoa(backendTwo), strconv.Itoa(two)).Replace(objects(1))
 	if err := os.WriteFile(filepath.Join(dir, "mesh.yaml"), []byte(mesh), 0o600); err != nil {
