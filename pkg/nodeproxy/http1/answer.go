@@ -41,7 +41,8 @@ func (c *conn) download(x *exchange, l *link) {
 	if f.r == f.w {
 		c.engine.lay(f)
 	}
-	if x.refused != nil && !l.CanRead {
+	if x.refused != nil && !l.CanRead && l.relay == nil {
+		// With TLS the end of what the endpoint said still comes, behind it.
 		x.hungUp(x.refused)
 	}
 }

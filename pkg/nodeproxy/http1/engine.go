@@ -87,9 +87,9 @@ func (e *Engine) Serve(c Conn) {
 		c.Ended()
 		return
 	}
-	e.watch.add(conn)
-	// Nobody works on it but this goroutine until it is posted to.
+	// Nobody works on it but this goroutine, whatever the watch tells it.
 	conn.turn.Begin()
+	e.watch.add(conn)
 	conn.shelf = int(e.turn.Add(1)) % len(e.pollers)
 	if err := e.pollers[conn.shelf].Add(&conn.Socket, conn); err != nil {
 		conn.end()

@@ -21,6 +21,8 @@ func (c *conn) tunnel(x *exchange, l *link) bool {
 	case err != nil:
 		c.Abort()
 		l.Abort()
+	case x.up.shut && c.Broken, x.down.shut && l.Broken && l.relay == nil:
+		// It was reset after its stream had ended: nothing else would tell.
 	case !x.up.shut || !x.down.shut:
 		return false
 	}

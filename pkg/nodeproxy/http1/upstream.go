@@ -164,7 +164,7 @@ func (c *conn) upload(x *exchange, l *link) {
 			x.outcome, x.why = unsent, err
 			return
 		case err != nil:
-			x.refused = err
+			x.refusedBy(l, err)
 			return
 		}
 		x.sent += n
@@ -212,7 +212,7 @@ func (c *conn) stream(x *exchange, l *link) {
 	for {
 		done, err := f.flush(&l.Socket, c.now)
 		if err != nil {
-			x.refused = err
+			x.refusedBy(l, err)
 		}
 		if !done {
 			return
@@ -263,6 +263,12 @@ func (c *conn) fill(x *exchange) bool {
 	f.w += n
 	f.count(n, x.due(c.engine), c.now)
 	return true
+}
+
+// refusedBy notes that an endpoint takes no more of the request. What it said
+// before may not have been told yet, and is read all the same.
+func (x *exchange) refusedBy(l *link, err error) {
+	x.refused, l.CanRead, l.Ended = err, true, true
 }
 
 // hungUp takes in that the link has ended.

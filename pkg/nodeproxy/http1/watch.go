@@ -17,9 +17,8 @@ const (
 
 // watch knows all connections of clients.
 type watch struct {
-	mu    sync.Mutex // guards conns, at and each conn's place
+	mu    sync.Mutex // guards conns and each conn's place
 	conns []*conn
-	at    int // where the next walk begins
 }
 
 func (w *watch) add(c *conn) {
@@ -40,11 +39,14 @@ func (w *watch) remove(c *conn) {
 }
 
 // walk gives all connections to f, a few at a time. The lock is let go in
-// between: connections come and go meanwhile.
+// between: connections come and go meanwhile. It goes from the last to the first,
+// since remove fills a gap with the last: one that is there all the time is
+// never missed, though it may be met twice.
 func (w *watch) walk(f func(few []*conn)) {
 	var few [atOnce]*conn
-	for left := w.count(); left > 0; left -= atOnce {
-		n := w.part(few[:min(left, atOnce)])
+	for at := w.count(); at > 0; {
+		var n int
+		n, at = w.part(few[:], at)
 		f(few[:n])
 	}
 }
@@ -55,18 +57,14 @@ func (w *watch) count() int {
 	return len(w.conns)
 }
 
-// part copies the next few connections.
-func (w *watch) part(few []*conn) (n int) {
+// part copies the next few connections before a place; from tells where they
+// begin.
+func (w *watch) part(few []*conn, before int) (n, from int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for ; n < min(len(few), len(w.conns)); n++ {
-		if w.at >= len(w.conns) {
-			w.at = 0
-		}
-		few[n] = w.conns[w.at]
-		w.at++
-	}
-	return n
+	before = min(before, len(w.conns))
+	from = max(0, before-len(few))
+	return copy(few, w.conns[from:before]), from
 }
 
 // observe is the watch's goroutine.

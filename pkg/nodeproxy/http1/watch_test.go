@@ -30,3 +30,45 @@ func TestTheWatchVisitsAll(t *testing.T) {
 		}
 	}
 }
+
+// A walk visits every connection that is there from its begin to its end, though
+// others walk at once and connections end meanwhile: Recheck breaks off nothing
+// that it does not visit.
+func TestAWalkMissesNoConnection(t *testing.T) {
+	const conns = 4 * atOnce
+	for name, meanwhile := range map[string]func(*watch, []*conn) map[*conn]bool{
+		"another walk": func(w *watch, _ []*conn) map[*conn]bool {
+			w.walk(func([]*conn) {})
+			return nil
+		},
+		"an end": func(w *watch, all []*conn) map[*conn]bool {
+			w.remove(all[10])
+			return map[*conn]bool{all[10]: true}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, visited := &watch{}, map[*conn]bool{}
+			var all []*conn
+			for range conns {
+				c := &conn{}
+				all = append(all, c)
+				w.add(c)
+			}
+			var gone map[*conn]bool
+			parts := 0
+			w.walk(func(few []*conn) {
+				for _, c := range few {
+					visited[c] = true
+				}
+				if parts++; parts == 2 {
+					gone = meanwhile(w, all)
+				}
+			})
+			for i, c := range all {
+				if !visited[c] && !gone[c] {
+					t.Fatalf("connection %d is missed", i)
+				}
+			}
+		})
+	}
+}

@@ -106,3 +106,41 @@ func TestB16NoTunnelWithoutAnEqualToken(t *testing.T) {
 		}
 	}
 }
+
+// A side that is reset after it ended its stream has nothing more to be read of:
+// the tunnel ends all the same.
+func TestAResetBehindAHalfCloseEndsTheTunnel(t *testing.T) {
+	for _, by := range []string{"client", "endpoint"} {
+		half, reset := make(chan struct{}), make(chan struct{})
+		w := newWorld(t, http1.Config{}, newOrigin(t, func(c *net.TCPConn, in *bufio.Reader) {
+			_, _, _ = readRaw(in)
+			_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+			if by == "client" {
+				_, _ = io.Copy(io.Discard, in)
+				close(half)
+				<-reset
+				<-t.Context().Done()
+				return
+			}
+			_ = c.CloseWrite()
+			<-reset
+			_ = c.SetLinger(0)
+		}).at)
+		c := w.dial()
+		_, _ = io.WriteString(c, handshake)
+		in := bufio.NewReader(c)
+		if res, err := http.ReadResponse(in, nil); err != nil || res.StatusCode != 101 {
+			t.Fatal(res, err)
+		}
+		if by == "client" {
+			_ = c.CloseWrite()
+			<-half
+			_ = c.SetLinger(0)
+			_ = c.Close()
+		} else {
+			_, _ = io.Copy(io.Discard, in)
+		}
+		close(reset)
+		eventually(t, "the tunnel is over", func() bool { return w.conns.Load() == 0 })
+	}
+}

@@ -150,6 +150,7 @@ func (r *relay) work(bits uint32) {
 			r.running.Go(func() { r.work(r.turn.Told()) })
 			return
 		}
+		r.heedResets()
 		var ended bool
 		if bits, ended = r.turn.End(); ended {
 			return
@@ -172,6 +173,18 @@ func (r *relay) move(s *stream) (goesOn bool) {
 		}
 	}()
 	return s.move()
+}
+
+// heedResets ends a direction to a connection that was reset after its own stream
+// had ended: nobody finds out by reading or, while nothing comes, by writing.
+// What the other was sent is still delivered.
+func (r *relay) heedResets() {
+	if r.up.done && r.ends[0].Broken {
+		r.end(&r.down, nil)
+	}
+	if r.down.done && r.ends[1].Broken {
+		r.end(&r.up, nil)
+	}
 }
 
 // end ends a direction.

@@ -166,7 +166,7 @@ func (s *stream) fill() {
 	case err != nil:
 		s.finish(err)
 	case n == 0:
-		s.over = true
+		s.pipe.close() // at the end, or at a byte out of band before it: a read tells
 	default:
 		s.left = n
 	}

@@ -419,3 +419,43 @@ func TestWhatIsBehindAByteOutOfBandArrives(t *testing.T) {
 		}
 	}
 }
+
+// So does what is between it and the end of the stream, though a splice stops at
+// the byte as it stops at the end.
+func TestWhatIsBetweenAByteOutOfBandAndTheEndArrives(t *testing.T) {
+	for range 30 {
+		w := spliced(t, 0)
+		raw, err := w.client.SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = raw.Control(func(fd uintptr) {
+			_ = syscall.Sendto(int(fd), []byte("ab!"), syscall.MSG_OOB, nil)
+			_, _ = syscall.Write(int(fd), []byte("cd"))
+			_ = syscall.Shutdown(int(fd), syscall.SHUT_WR)
+		})
+		if got, err := io.ReadAll(w.server); string(got) != "abcd" || err != nil {
+			t.Fatalf("got %q, %v", got, err)
+		}
+		_ = w.server.Close()
+		w.ends()
+	}
+}
+
+// A connection that is reset after its peer ended its stream has nothing more to
+// be read of, and nothing is sent to it: the relay ends all the same.
+func TestAResetBehindAHalfCloseEndsTheRelay(t *testing.T) {
+	for _, by := range []string{"client", "server"} {
+		w := newRelay(t, 0)
+		near, far := w.client, w.server
+		if by == "server" {
+			near, far = far, near
+		}
+		_ = near.CloseWrite()
+		if rest, err := io.ReadAll(far); len(rest) > 0 || err != nil {
+			t.Fatal(rest, err)
+		}
+		Reset(near)
+		w.ends()
+	}
+}

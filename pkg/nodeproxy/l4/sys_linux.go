@@ -55,7 +55,8 @@ func (p *pipe) close() {
 	}
 }
 
-// fill moves what a socket has into the empty pipe; zero is the end of the stream.
+// fill moves what a socket has into the empty pipe; zero is the end of the stream,
+// or a byte out of band while that end is known.
 func (p *pipe) fill(socket uintptr) (int, error) {
 	return splice(socket, uintptr(p.writer), pipeBytes)
 }
