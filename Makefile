@@ -21,8 +21,8 @@ test: ## every test that needs no root (cold: builds Kubernetes and CoreDNS once
 race: ## the packages again under the race detector (needs a C compiler)
 	go test -race -timeout 20m ./pkg/... ./internal/... ./cmd/...
 
-e2e: ## the cluster suite: two real nodes on this machine (root), or the cluster of KUBECONFIG
-	go test -tags e2e -count 1 -v -timeout 45m ./integration/e2e
+e2e: ## the cluster suite: two real nodes on this machine (root), or the cluster of KUBECONFIG; and a real Prometheus
+	go test -tags e2e -count 1 -p 1 -v -timeout 45m ./integration/e2e ./integration/addons
 
 check: ## format, vet, staticcheck, house rules, generated files, other platforms
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'run gofmt -w on these'; exit 1; }

@@ -14,7 +14,6 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -24,6 +23,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"github.com/weft-mesh/weft/integration/testenv"
 	"github.com/weft-mesh/weft/internal/freeport"
 	"github.com/weft-mesh/weft/pkg/kube"
 	"github.com/weft-mesh/weft/pkg/mesh"
@@ -139,48 +139,25 @@ func await(t *testing.T, what string, fact func() bool) {
 	}
 }
 
-// prometheus runs the shipped configuration, with the proxies in the place of
-// the pods and a scrape each second, and returns where it answers.
+// prometheus runs the shipped configuration as it is, and returns where it
+// answers. It finds the proxies as in a cluster: as pods, by its service account.
 func prometheus(t *testing.T, proxies ...running) string {
 	t.Helper()
-	text, err := os.ReadFile(shipped + "prometheus.yml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var config map[string]any
-	if err := yaml.Unmarshal(text, &config); err != nil {
-		t.Fatal(err)
-	}
-	config["global"].(map[string]any)["scrape_interval"] = "1s"
-	var targets []any
-	for i, p := range proxies {
-		targets = append(targets, map[string]any{"targets": []string{p.metrics}, "labels": map[string]string{"pod": fmt.Sprint("weft-node-", i), "node": fmt.Sprint("node-", i)}})
-	}
-	for _, job := range config["scrape_configs"].([]any) {
-		job := job.(map[string]any)
-		delete(job, "kubernetes_sd_configs")
-		delete(job, "relabel_configs")
-		job["static_configs"] = targets
-	}
-	folder := t.TempDir()
-	rules, err := os.ReadFile(shipped + "alerts.yml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if text, err = yaml.Marshal(config); err != nil {
-		t.Fatal(err)
-	}
-	for name, content := range map[string][]byte{"prometheus.yml": text, "alerts.yml": rules} {
+	folder, at := t.TempDir(), address(t)
+	for _, name := range []string{"prometheus.yml", "alerts.yml"} {
+		content, err := os.ReadFile(shipped + name)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if err := os.WriteFile(filepath.Join(folder, name), content, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	at := address(t)
 	var said bytes.Buffer
-	cmd := exec.Command("prometheus", "--config.file="+filepath.Join(folder, "prometheus.yml"), "--storage.tsdb.path="+folder, "--web.listen-address="+at)
+	cmd := newCluster(t, proxies).inPod(testenv.Tool(t, "prometheus"), "--config.file="+filepath.Join(folder, "prometheus.yml"), "--storage.tsdb.path="+folder, "--web.listen-address="+at)
 	cmd.Stderr = &said
 	if err := cmd.Start(); err != nil {
-		t.Fatalf("%v; Debian's package prometheus has it", err)
+		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill() // it may have ended
@@ -322,7 +299,7 @@ func TestARealPrometheus(t *testing.T) {
 		`sum(rate(istio_requests_total{` + flagger + `,response_code!~"5.*"}[1m])) / sum(rate(istio_requests_total{` + flagger + `}[1m])) * 100`:     90,
 		`sum(istio_requests_total{reporter="source",source_workload="web",destination_service="orders.shop.svc.cluster.local",response_code="503"})`: 44,
 		`sum(istio_requests_total{reporter="source",source_canonical_service="web",source_principal="spiffe://cluster.local/ns/front/sa/web"})`:      440,
-		`sum(weft_requests_total)`: 440, `count(up{job="weft"} == 1)`: 2, `count(up{job="weft-as-istio"})`: 2,
+		`sum(weft_requests_total)`: 440, `count(up{job="weft"} == 1)`: 2, `count(up)`: 6,
 		`count(up{job="weft",pod="weft-node-1",node="node-1"})`: 1, `sum(istio_request_duration_milliseconds_count{` + flagger + `})`: 440,
 	} {
 		if !is(query, want) {

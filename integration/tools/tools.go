@@ -1,7 +1,7 @@
 // Package tools builds the programs that the tests run against: the
-// Kubernetes components with etcd, CoreDNS, and kube-router. Each lives in a Go module of
-// its own below this folder, so that the product's go.mod stays clean, and is
-// built once into the user's cache folder.
+// Kubernetes components with etcd, CoreDNS, kube-router and Prometheus. Each lives
+// in a Go module of its own below this folder, so that the product's go.mod stays
+// clean, and is built once into the user's cache folder.
 //
 //	path, err := tools.Path("kube-apiserver")
 //
@@ -37,7 +37,8 @@ type set struct {
 	binary   string   // the name of the file that is built
 	programs []string // names of the programs; those unlike binary are links to it
 	ldflags  string
-	usual    string // how long a first build takes on two cores
+	flags    []string // of the build, beside those of all
+	usual    string   // how long a first build takes on two cores
 }
 
 // sets are the modules that can be built.
@@ -68,6 +69,17 @@ func sets() []set {
 			ldflags:  "-s -w",
 			usual:    "3 minutes",
 		},
+		{
+			name:     "prometheus",
+			pkg:      "github.com/prometheus/prometheus/cmd/prometheus",
+			binary:   "prometheus",
+			programs: []string{"prometheus"},
+			ldflags:  "-s -w",
+			// Of all that it can discover only Kubernetes; and no debug information,
+			// which ldflags would drop: that takes a quarter of the time off.
+			flags: []string{"-tags=remove_all_sd,enable_kubernetes_sd", "-gcflags=all=-dwarf=false"},
+			usual: "5 minutes",
+		},
 	}
 }
 
@@ -81,10 +93,12 @@ func Names() []string {
 }
 
 // Needed lists the sets that tests without root have programs of: all but
-// kube-router, and Kubernetes where AssetsVariable is set.
+// kube-router and Prometheus, and Kubernetes where AssetsVariable is set.
 func Needed() []string {
 	assets := os.Getenv(AssetsVariable) != ""
-	return slices.DeleteFunc(Names(), func(name string) bool { return name == "kube-router" || assets && name == "kubernetes" })
+	return slices.DeleteFunc(Names(), func(name string) bool {
+		return name == "kube-router" || name == "prometheus" || assets && name == "kubernetes"
+	})
 }
 
 // Path is the absolute path of the program called name, such as "etcd" or
@@ -176,7 +190,7 @@ func (s set) buildOnce(source, target string) error {
 
 // arguments are those of the go command, without the output file.
 func (s set) arguments() []string {
-	return []string{"build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", s.ldflags}
+	return append([]string{"build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", s.ldflags}, s.flags...)
 }
 
 // compile builds the binary and links the programs' names to it. It uses no

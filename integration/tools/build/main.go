@@ -1,6 +1,6 @@
 // Command build builds the sets of tools that it is asked for and prints the
 // folder of each on stdout. Asked for none, it builds what tests without root
-// need: no kube-router, and no Kubernetes where KUBEBUILDER_ASSETS has it.
+// need: no kube-router, no Prometheus, and no Kubernetes where KUBEBUILDER_ASSETS has it.
 //
 //	go run ./integration/tools/build kubernetes
 package main
