@@ -1,7 +1,9 @@
 package http2
 
 import (
+	"errors"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -104,6 +106,8 @@ func (c *conn) write(w *work) {
 	for round := 0; c.hasMore(w); round++ {
 		n, err := c.wire.write(w, c.unsent.b[c.from:])
 		if err != nil {
+			sound = true
+			c.refused(err)
 			return
 		}
 		c.from += n
@@ -214,6 +218,23 @@ func (c *conn) wrote(n int) {
 	}
 }
 
+// refused notes that the peer takes nothing any more. What an endpoint has said
+// before it reset the connection is read all the same, to the end.
+func (c *conn) refused(err error) {
+	if c.down() || !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+		c.broken()
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.out, c.unsent = nil, nil
+	if c.closing {
+		c.kill() // nothing is waited for, and the end may be our own
+	}
+	c.dead = true
+	c.stopWriting()
+}
+
 // broken notes that nothing can be written any more; the reader ends the
 // connection. The caller has set writing.
 func (c *conn) broken() {
@@ -226,7 +247,7 @@ func (c *conn) broken() {
 
 // kill ends a connection now. The reader takes it down. The caller holds mu.
 func (c *conn) kill() {
-	if !c.dead {
+	if !c.killed.Load() {
 		c.dead = true
 		c.killed.Store(true)
 		c.wire.cut()
