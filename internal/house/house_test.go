@@ -56,7 +56,7 @@ var imports = map[string][]string{
 	"pkg/local": {"*"},
 	"pkg/demo":  {"*"},
 	// The data plane never learns that Kubernetes exists.
-	"pkg/nodeproxy": {"./pkg/mesh", "./pkg/route", "./pkg/telemetry", "./pkg/nodeproxy/http1", "./pkg/nodeproxy/http2", "./pkg/nodeproxy/l4", "./pkg/nodeproxy/limits", "./pkg/nodeproxy/upstream", "github.com/rs/zerolog"},
+	"pkg/nodeproxy": {"./pkg/nodeproxy/poll", "./pkg/mesh", "./pkg/route", "./pkg/telemetry", "./pkg/nodeproxy/http1", "./pkg/nodeproxy/http2", "./pkg/nodeproxy/l4", "./pkg/nodeproxy/limits", "./pkg/nodeproxy/upstream", "github.com/rs/zerolog"},
 	// Limits are numbers, for the engines and the commands alike.
 	"pkg/nodeproxy/limits": {},
 	"pkg/nodeproxy/poll":   {},

@@ -20,6 +20,7 @@ func (p *Proxy) Drain(ctx context.Context) error {
 	p.end()
 	p.running.Wait()
 	p.checks.Wait()
+	p.doors.stop()
 	p.tcp.Close()
 	p.http1.Close()
 	p.http2.Close()
@@ -53,8 +54,9 @@ func (p *Proxy) await(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		p.end()
-		p.http1.Reset()
 		p.conns.reset()
+		p.http1.Reset()
+		p.http2.Reset()
 		<-ended
 		return ctx.Err()
 	}

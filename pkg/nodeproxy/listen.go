@@ -1,8 +1,6 @@
 package nodeproxy
 
 import (
-	"context"
-	"errors"
 	"net"
 	"runtime/debug"
 	"time"
@@ -25,43 +23,22 @@ func (p *Proxy) open(key upstream.Key) (*listener, error) {
 	if key.Transport == mesh.UDP {
 		return p.openUDP(key)
 	}
-	config := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{
-		Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3,
-	}}
-	l, err := config.Listen(context.Background(), "tcp", address(key.Listen))
-	if err != nil {
-		return nil, err
-	}
-	p.running.Go(func() { p.accept(l.(*net.TCPListener), key) })
-	return &listener{close: func() { _ = l.Close() }}, nil
+	return p.openTCP(key)
 }
 
-// How long accept waits after an error, at first and at most.
+// A client that is gone without a word is noticed after Idle and Count times
+// Interval.
+const (
+	keepAliveIdle     = 15 * time.Second
+	keepAliveInterval = 5 * time.Second
+	keepAliveCount    = 3
+)
+
+// How long accepting waits after an error, at first and at most.
 const (
 	shortestPause = 5 * time.Millisecond
 	longestPause  = time.Second
 )
-
-// accept takes connections until the listener is closed. Any other error (no
-// file descriptor left, a connection that was aborted in the queue) passes.
-func (p *Proxy) accept(l *net.TCPListener, at upstream.Key) {
-	pause := shortestPause
-	for {
-		c, err := l.AcceptTCP()
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if err != nil {
-			p.config.Log.Warn().Err(err).Stringer("listen", at.Listen).Msg("accepting a connection failed; going on")
-			p.wait(pause)
-			pause = min(2*pause, longestPause)
-			continue
-		}
-		pause = shortestPause
-		p.conns.add(c)
-		go p.serve(c, at)
-	}
-}
 
 // wait lets time pass, less where the proxy ends.
 func (p *Proxy) wait(d time.Duration) {
@@ -73,20 +50,26 @@ func (p *Proxy) wait(d time.Duration) {
 	}
 }
 
-// serve sees one connection to its end, or hands it to the HTTP engine. A fault
-// costs this connection only.
+// tcpVisitor is one of package net's.
+type tcpVisitor struct{ *net.TCPConn }
+
+func (v tcpVisitor) reset() { l4.Reset(v.TCPConn) }
+
+// serve sees one connection, which is registered, to its end, or hands it to an
+// HTTP engine. A fault costs this connection only.
 func (p *Proxy) serve(c *net.TCPConn, at upstream.Key) {
-	handed := false
+	visitor, handed := tcpVisitor{c}, false
 	defer func() {
 		if fault := recover(); fault != nil {
-			p.config.Log.Error().Interface("panic", fault).Bytes("stack", debug.Stack()).Msg("a connection failed by a fault of the proxy")
+			p.faulted(fault)
 			l4.Reset(c)
 		}
 		if !handed {
-			p.conns.remove(c)
+			p.conns.remove(visitor)
 		}
 	}()
-	snapshot := p.introduce(at, l4.Address(c.RemoteAddr()))
+	client := l4.Address(c.RemoteAddr())
+	snapshot := p.introduce(at, client)
 	call := l4.Call{Snapshot: snapshot, Route: snapshot.Route(at), At: at, Client: c}
 	if call.Route == nil {
 		p.tcp.Refuse(call, upstream.NoRoute)
@@ -97,12 +80,21 @@ func (p *Proxy) serve(c *net.TCPConn, at upstream.Key) {
 		return
 	}
 	handed = true
-	client, ended := l4.Address(c.RemoteAddr()), func() { p.conns.remove(c) }
-	if kind == l4.HTTP2 || call.Route.Port.Protocol == mesh.HTTP2 {
-		p.http2.Serve(http2.Conn{TCPConn: c, First: first, HTTP1: kind == l4.HTTP1, At: at, Client: client, Ended: ended})
+	p.hand(call.Route, kind, http1.Conn{Socket: c, First: first, At: at, Client: client, Ended: func() { p.conns.remove(visitor) }})
+}
+
+// hand gives a connection to the engine of its version and its Service's.
+func (p *Proxy) hand(r *upstream.Route, kind l4.Kind, c http1.Conn) {
+	if kind == l4.HTTP2 || r.Port.Protocol == mesh.HTTP2 {
+		p.http2.Serve(http2.Conn{Socket: c.Socket, First: c.First, HTTP1: kind == l4.HTTP1, At: c.At, Client: c.Client, Ended: c.Ended})
 	} else {
-		p.http1.Serve(http1.Conn{TCPConn: c, First: first, At: at, Client: client, Ended: ended})
+		p.http1.Serve(c)
 	}
+}
+
+// faulted tells of a fault of the proxy.
+func (p *Proxy) faulted(fault any) {
+	p.config.Log.Error().Interface("panic", fault).Bytes("stack", debug.Stack()).Msg("a connection failed by a fault of the proxy")
 }
 
 // begin finds out what a connection carries. Unless that is HTTP, the

@@ -2,7 +2,8 @@ package nodeproxy
 
 import (
 	"context"
-	"net"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -57,6 +58,7 @@ type Proxy struct {
 	http1   *http1.Engine // HTTP/1 to HTTP/1
 	http2   *http2.Engine // both versions to HTTP/2
 	conns   registry
+	doors   doors
 	doubt   chan struct{}   // wakes recheck; has room for one
 	checks  sync.WaitGroup  // recheck, which ends with life
 	life    context.Context // ends when the last connection must
@@ -90,38 +92,47 @@ func New(config Config) *Proxy {
 		Log: config.Log, Metrics: config.Metrics, Events: config.Events, Dialer: dialer, Current: p.current.Load, Limits: most,
 	})
 	p.checks.Go(p.recheck)
+	p.doors.start(p)
 	return p
 }
+
+// visitor is a client's connection; one that an engine has taken over is the
+// engine's to reset.
+type visitor interface{ reset() }
 
 // registry knows the open connections of clients.
 type registry struct {
 	mu    sync.Mutex // guards conns
-	conns map[*net.TCPConn]struct{}
+	conns map[visitor]struct{}
 	open  sync.WaitGroup
 }
 
-func (r *registry) add(c *net.TCPConn) {
+func (r *registry) add(v visitor) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.conns == nil {
-		r.conns = map[*net.TCPConn]struct{}{}
+		r.conns = map[visitor]struct{}{}
 	}
-	r.conns[c] = struct{}{}
+	r.conns[v] = struct{}{}
 	r.open.Add(1)
 }
 
-func (r *registry) remove(c *net.TCPConn) {
+func (r *registry) remove(v visitor) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.conns, c)
+	delete(r.conns, v)
 	r.open.Done()
 }
 
 // reset breaks off every connection.
 func (r *registry) reset() {
+	for _, v := range r.all() {
+		v.reset()
+	}
+}
+
+func (r *registry) all() []visitor {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for c := range r.conns {
-		l4.Reset(c)
-	}
+	return slices.Collect(maps.Keys(r.conns))
 }

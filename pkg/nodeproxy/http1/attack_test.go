@@ -127,7 +127,7 @@ func TestALongFirstReadIsKept(t *testing.T) {
 	near, far := tcpPair(t)
 	head := "GET /long HTTP/1.1\r\nHost: h\r\nConnection: close\r\nX-Long: " + strings.Repeat("x", 30<<10) + "\r\n\r\n"
 	w.open.Add(1)
-	w.engine.Serve(http1.Conn{TCPConn: far, First: []byte(head), At: w.key, Ended: w.open.Done})
+	w.engine.Serve(http1.Conn{Socket: far, First: []byte(head), At: w.key, Ended: w.open.Done})
 	got, err := io.ReadAll(near)
 	if err != nil || !strings.Contains(string(got), "GET /long ") {
 		t.Errorf("got %.200q, %v", got, err)
@@ -143,7 +143,7 @@ func TestABodyAfterAFirstReadIsWaitedFor(t *testing.T) {
 	near, far := tcpPair(t)
 	head := "POST /late HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 3\r\n\r\n"
 	w.open.Add(1)
-	w.engine.Serve(http1.Conn{TCPConn: far, First: []byte(head), At: w.key, Ended: w.open.Done})
+	w.engine.Serve(http1.Conn{Socket: far, First: []byte(head), At: w.key, Ended: w.open.Done})
 	<-time.After(limit / 4)
 	_, _ = io.WriteString(near, "abc")
 	got, err := io.ReadAll(near)

@@ -2,7 +2,6 @@ package http1
 
 import (
 	"context"
-	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -29,7 +28,8 @@ type Config struct {
 
 // Conn is a client's connection that is known to carry HTTP/1.
 type Conn struct {
-	*net.TCPConn
+	// Socket is taken over.
+	Socket poll.Connection
 	// First was read from it before, at most 64 KiB.
 	First []byte
 	// At is where the connection was accepted.
@@ -52,6 +52,7 @@ type Engine struct {
 	end       context.CancelFunc
 	draining  atomic.Bool
 	quiet     atomic.Bool
+	over      atomic.Bool
 	watch     watch
 	pollers   poll.Pollers
 	turn      atomic.Uint32
@@ -82,14 +83,19 @@ func (e *Engine) Serve(c Conn) {
 	conn := &conn{engine: e, at: c.At, client: c.Client, first: c.First, closed: c.Ended, since: e.now()}
 	conn.caller = upstream.Caller{Address: c.Client}
 	conn.address = c.Client.AppendTo(nil)
-	if err := conn.Take(c.TCPConn); err != nil {
-		_ = c.TCPConn.Close()
+	if err := conn.Take(c.Socket); err != nil {
+		_ = c.Socket.Close()
 		c.Ended()
 		return
 	}
 	// Nobody works on it but this goroutine, whatever the watch tells it.
 	conn.turn.Begin()
 	e.watch.add(conn)
+	if e.over.Load() {
+		conn.Abort()
+		conn.end()
+		return
+	}
 	conn.shelf = int(e.turn.Add(1)) % len(e.pollers)
 	if err := e.pollers[conn.shelf].Add(&conn.Socket, conn); err != nil {
 		conn.end()
@@ -109,8 +115,9 @@ func (e *Engine) Drain() { e.draining.Store(true) }
 // seconds, so that the close hardly ever crosses a request.
 func (e *Engine) Quiesce() { e.quiet.Store(true) }
 
-// Reset breaks off every connection at once.
+// Reset breaks off every connection at once, and those that still come.
 func (e *Engine) Reset() {
+	e.over.Store(true)
 	e.watch.walk(func(few []*conn) {
 		for _, c := range few {
 			c.post(killed)

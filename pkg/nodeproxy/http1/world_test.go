@@ -72,7 +72,7 @@ func (w *world) accept() {
 		w.open.Add(1)
 		w.conns.Add(1)
 		w.engine.Serve(http1.Conn{
-			TCPConn: c.(*net.TCPConn), At: w.key, Client: netip.MustParseAddr("127.0.0.1"),
+			Socket: c.(*net.TCPConn), At: w.key, Client: netip.MustParseAddr("127.0.0.1"),
 			Ended: func() { w.conns.Add(-1); w.open.Done() },
 		})
 	}

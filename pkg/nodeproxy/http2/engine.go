@@ -2,7 +2,6 @@ package http2
 
 import (
 	"context"
-	"net"
 	"net/netip"
 	"runtime"
 	"runtime/debug"
@@ -51,7 +50,8 @@ func (c *Config) fill() {
 
 // Conn is a client's connection that is known to carry HTTP.
 type Conn struct {
-	*net.TCPConn
+	// Socket is taken over.
+	Socket poll.Connection
 	// First was read from it before, at most 64 KiB: the client's preface, or
 	// its begin, and perhaps more.
 	First []byte
@@ -110,9 +110,9 @@ func New(config Config) *Engine {
 // Serve takes a connection over and returns at once; Ended tells its end.
 func (e *Engine) Serve(in Conn) {
 	turn := int(e.turn.Add(1) & 0xffff)
-	d, err := e.newDriver(in.TCPConn, turn)
+	d, err := e.newDriver(in.Socket, turn)
 	if err != nil {
-		_ = in.Close()
+		_ = in.Socket.Close()
 		in.Ended()
 		return
 	}
@@ -227,14 +227,19 @@ func (c *conn) locked(w *work, do func(*conn, *work)) {
 	do(c, w)
 }
 
-// Close ends the engine and what it still serves.
-func (e *Engine) Close() {
+// Reset breaks off every connection at once, and those that still come.
+func (e *Engine) Reset() {
 	e.stop()
 	for _, c := range e.all() {
 		c.mu.Lock()
 		c.kill()
 		c.mu.Unlock()
 	}
+}
+
+// Close ends the engine and what it still serves.
+func (e *Engine) Close() {
+	e.Reset()
 	e.open.Wait()
 	e.running.Wait() // a connection that was being made is over by then, too
 	e.pollers.Stop()

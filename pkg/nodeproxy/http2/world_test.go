@@ -73,7 +73,7 @@ func (w *world) accept(l net.Listener) {
 		w.open.Add(1)
 		w.conns.Add(1)
 		ended := func() { w.conns.Add(-1); w.open.Done() }
-		w.engine.Serve(http2.Conn{TCPConn: c.(*net.TCPConn), HTTP1: w.http1, At: w.key, Client: netip.MustParseAddr("127.0.0.1"), Ended: ended})
+		w.engine.Serve(http2.Conn{Socket: c.(*net.TCPConn), HTTP1: w.http1, At: w.key, Client: netip.MustParseAddr("127.0.0.1"), Ended: ended})
 	}
 }
 

@@ -91,6 +91,18 @@ func capitals(method []byte) bool {
 	return true
 }
 
+// Version tells which version of HTTP begins with b, where HTTP is known to: at
+// most 24 bytes decide.
+func Version(b []byte) Kind {
+	switch begins(b, preface) {
+	case HTTP1:
+		return HTTP2
+	case Opaque:
+		return HTTP1
+	}
+	return Undecided
+}
+
 // ReadHTTP reads the first bytes of a connection that is known to carry HTTP,
 // until it is clear which version. The bytes it has read are returned and
 // belong before what is read next. An error means that the client left or sent
@@ -103,11 +115,8 @@ func ReadHTTP(c *net.TCPConn, timeout time.Duration) (first []byte, kind Kind, e
 	for {
 		n, err := c.Read(buffer[len(buffer):cap(buffer)])
 		buffer = buffer[:len(buffer)+n]
-		switch begins(buffer, preface) {
-		case HTTP1:
-			return buffer, HTTP2, c.SetReadDeadline(time.Time{})
-		case Opaque:
-			return buffer, HTTP1, c.SetReadDeadline(time.Time{})
+		if kind := Version(buffer); kind != Undecided {
+			return buffer, kind, c.SetReadDeadline(time.Time{})
 		}
 		if err != nil {
 			return buffer, Undecided, err

@@ -1,6 +1,7 @@
 package poll
 
 import (
+	"io"
 	"syscall"
 	"unsafe"
 )
@@ -19,8 +20,21 @@ type descriptor struct {
 }
 
 // Take takes a connection over: it goes on under another descriptor, and is
-// closed as far as package net is concerned.
+// closed as far as package net is concerned. One that package net does not know
+// keeps its descriptor.
 func (d *descriptor) Take(conn Connection) error {
+	if a, ok := conn.(*Accepted); ok {
+		d.fd = a.fd
+		return nil
+	}
+	return d.take(conn)
+}
+
+func (d *descriptor) take(conn interface {
+	syscall.Conn
+	io.Closer
+},
+) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return err
