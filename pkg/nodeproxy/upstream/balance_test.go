@@ -17,7 +17,7 @@ func balanced(n int, edit func(*mesh.Policy)) *Cluster {
 	edit(&spec)
 	c := &Cluster{policies: newPolicies(&spec, nil)}
 	for i := range n {
-		c.endpoints = append(c.endpoints, newEndpoint(endpointKey{address: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 80)}, time.Now()))
+		c.endpoints = append(c.endpoints, newEndpoint(endpointKey{address: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 80)}, new(time.Time)))
 	}
 	return c
 }
@@ -132,7 +132,7 @@ func TestStickyCookie(t *testing.T) {
 		}
 	}
 	c.endpoints = c.endpoints[:0]
-	c.endpoints = append(c.endpoints, newEndpoint(endpointKey{address: netip.MustParseAddrPort("10.9.9.9:80")}, time.Now()))
+	c.endpoints = append(c.endpoints, newEndpoint(endpointKey{address: netip.MustParseAddrPort("10.9.9.9:80")}, new(time.Time)))
 	moved := c.Try(netip.Addr{})
 	call.Steer(&moved, fields{"cookie": pair})
 	if moved.Next(); call.Cookie(&moved) == "" {
@@ -144,7 +144,7 @@ func TestSlowStart(t *testing.T) {
 	for _, name := range []string{"ewma", "least-request", "round-robin", "random"} {
 		c := balanced(4, func(p *mesh.Policy) { p.LoadBalancer, p.SlowStart = name, time.Hour })
 		fresh := c.endpoints[3]
-		fresh.joined = int64(time.Since(fresh.epoch))
+		fresh.joined = int64(time.Since(*fresh.epoch))
 		if n := met(c, 4000, nil)[fresh]; n > 400 {
 			t.Errorf("%s: an endpoint that has just joined got %d of 4000 calls; want about a tenth of 1000", name, n)
 		}

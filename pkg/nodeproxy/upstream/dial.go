@@ -147,13 +147,13 @@ func connect(ctx context.Context, e *Endpoint) (*net.TCPConn, error) {
 func (e *Endpoint) dialed(ctx context.Context, err error) error {
 	if err == nil {
 		e.connected()
-		if e.distrust.Load() != nil {
-			e.distrust.Store(nil)
+		if e.tls != nil && e.tls.distrust.Load() != nil {
+			e.tls.distrust.Store(nil)
 		}
 		return nil
 	}
 	if insecure := (*tlsError)(nil); errors.As(err, &insecure) {
-		e.distrust.Store(&insecure.err)
+		e.tls.distrust.Store(&insecure.err)
 	}
 	e.Disconnected()
 	if !errors.Is(ctx.Err(), context.Canceled) {

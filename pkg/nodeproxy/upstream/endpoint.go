@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"crypto/tls"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -22,12 +21,9 @@ type Endpoint struct {
 	// Address is where it listens.
 	Address netip.AddrPort
 
-	tls      *security              // what it must prove; nil for nothing
-	sessions tls.ClientSessionCache // its own: what one endpoint resumes another does not
-	distrust atomic.Pointer[error]  // why TLS could not be agreed when it was tried last; nil where it could
-
-	epoch       time.Time // the Set's
-	joined      int64     // when it was first named, since epoch; 0 for those of the first Table
+	tls         *trust     // what it must prove; nil for nothing
+	epoch       *time.Time // the Set's
+	joined      int64      // when it was first named, since epoch; 0 for those of the first Table
 	hash        uint64
 	latency     latency
 	load        atomic.Int64 // requests and connections in flight
@@ -41,11 +37,11 @@ type Endpoint struct {
 	workload    atomic.Pointer[mesh.Workload]
 }
 
-func newEndpoint(key endpointKey, epoch time.Time) *Endpoint {
+func newEndpoint(key endpointKey, epoch *time.Time) *Endpoint {
 	ip := key.address.Addr().As16()
-	e := &Endpoint{Address: key.address, tls: key.tls, epoch: epoch, hash: hash(ip[:], uint64(key.address.Port()))}
-	if e.tls != nil {
-		e.sessions = tls.NewLRUClientSessionCache(1) // they are kept by the server's name
+	e := &Endpoint{Address: key.address, epoch: epoch, hash: hash(ip[:], uint64(key.address.Port()))}
+	if key.tls != nil {
+		e.tls = newTrust(key.tls)
 	}
 	return e
 }

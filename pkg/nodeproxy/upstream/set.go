@@ -183,7 +183,7 @@ func (b *binder) endpoint(key endpointKey) *Endpoint {
 	e, ok := b.endpoints[key]
 	if !ok {
 		if e, ok = b.old.endpoints[key]; !ok {
-			e = newEndpoint(key, b.old.epoch)
+			e = newEndpoint(key, &b.old.epoch)
 			if b.old.endpoints != nil {
 				e.joined = max(int64(time.Since(b.old.epoch)), 1)
 			}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 
 	"github.com/weft-mesh/weft/pkg/mesh"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/tlsrelay"
@@ -26,6 +27,17 @@ type security struct {
 	serverName string
 	roots      *x509.CertPool // nil: those that package x509 finds
 	unknown    bool           // the CA is not known: nobody can prove anything
+}
+
+// trust is what an endpoint must prove, and how that went.
+type trust struct {
+	*security
+	sessions tls.ClientSessionCache // its own: what one endpoint resumes another does not
+	distrust atomic.Pointer[error]  // why TLS could not be agreed when it was tried last; nil where it could
+}
+
+func newTrust(s *security) *trust {
+	return &trust{security: s, sessions: tls.NewLRUClientSessionCache(1)} // they are kept by the server's name
 }
 
 // tlsError is a handshake that failed.
@@ -50,7 +62,7 @@ func (e *Endpoint) secure(ctx context.Context, tcp *net.TCPConn, protocol string
 	}
 	relay, err := tlsrelay.Handshake(ctx, tcp, &tls.Config{
 		ServerName: e.tls.serverName, RootCAs: e.tls.roots, NextProtos: []string{protocol},
-		MinVersion: tls.VersionTLS12, ClientSessionCache: e.sessions,
+		MinVersion: tls.VersionTLS12, ClientSessionCache: e.tls.sessions,
 	})
 	if err != nil {
 		return Conn{}, &tlsError{err}
@@ -128,11 +140,10 @@ func (r *Route) Distrusted() error {
 	var worst *Endpoint
 	met, refused := map[*Endpoint]bool{}, 0
 	for e := range r.each {
-		why := e.distrust.Load()
 		if met[e] || e.tls == nil || e.tls.unknown {
 			continue
 		}
-		if met[e] = true; why == nil {
+		if met[e] = true; e.tls.distrust.Load() == nil {
 			continue
 		}
 		if refused++; worst == nil || e.Address.Compare(worst.Address) < 0 {
@@ -142,7 +153,7 @@ func (r *Route) Distrusted() error {
 	if worst == nil {
 		return nil
 	}
-	why := worst.distrust.Load()
+	why := worst.tls.distrust.Load()
 	if why == nil {
 		return nil // it has just been believed
 	}

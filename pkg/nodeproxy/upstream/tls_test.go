@@ -21,7 +21,7 @@ func TestRootsWithoutASystem(t *testing.T) {
 func TestStateOfAnAddressThatIsSpokenToInTwoWays(t *testing.T) {
 	at, set := netip.MustParseAddrPort("10.0.0.1:443"), &Set{endpoints: map[endpointKey]*Endpoint{}}
 	for _, key := range []endpointKey{{at, nil}, {at, &security{}}} {
-		set.endpoints[key] = newEndpoint(key, time.Now())
+		set.endpoints[key] = newEndpoint(key, new(time.Time))
 		set.endpoints[key].load.Add(2)
 	}
 	set.endpoints[endpointKey{at, nil}].Failed()

@@ -98,7 +98,7 @@ func (t *Try) Attempts() (out []telemetry.Attempt) {
 
 // now is the time since the Set's epoch, without the jumps of the wall clock.
 // The cluster has an endpoint.
-func (t *Try) now() int64 { return int64(time.Since(t.cluster.endpoints[0].epoch)) }
+func (t *Try) now() int64 { return int64(time.Since(*t.cluster.endpoints[0].epoch)) }
 
 func (t *Try) answered(now int64) {
 	t.tried[t.count-1].latency.answered(now, now-t.began)

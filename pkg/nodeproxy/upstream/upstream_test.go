@@ -237,7 +237,7 @@ func TestDialRemembersHowItWent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := newEndpoint(endpointKey{address: netip.MustParseAddrPort(l.Addr().String())}, time.Now())
+	e := newEndpoint(endpointKey{address: netip.MustParseAddrPort(l.Addr().String())}, new(time.Time))
 	c, err := Dialer{}.Dial(context.Background(), e)
 	if err != nil {
 		t.Fatal(err)
