@@ -106,9 +106,12 @@ func (d *decoder) annotation(full, value string) {
 		d.other(name, full)
 		return
 	}
-	into := d.out.All
-	if ofPort {
+	var into mesh.PolicyInput
+	switch {
+	case ofPort:
 		into = d.out.Ports[port]
+	case d.out.All != nil:
+		into = *d.out.All
 	}
 	if err := set(&into, index, value); err != nil {
 		d.problem("%s is %q; %v; this policy stays at its default", d.written(full), value, err)
@@ -116,7 +119,7 @@ func (d *decoder) annotation(full, value string) {
 	}
 	into.Said = append(into.Said, d.written(full))
 	if !ofPort {
-		d.out.All = into
+		d.out.All = &into
 		return
 	}
 	if d.out.Ports == nil {

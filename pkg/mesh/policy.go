@@ -104,7 +104,7 @@ type PolicyInput struct {
 
 // Policies are what the annotations of one object say.
 type Policies struct {
-	All   PolicyInput
+	All   *PolicyInput           // nil where nothing is said of all ports
 	Ports map[string]PolicyInput // by the name or the number of a port
 	// Problems of the annotations themselves.
 	Problems []Problem
@@ -119,12 +119,14 @@ func (in *PolicyInput) lay(over *Policy) {
 }
 
 // empty is true where the annotations say nothing.
-func (p *Policies) empty() bool { return len(p.All.Set) == 0 && len(p.Ports) == 0 }
+func (p *Policies) empty() bool { return p.All == nil && len(p.Ports) == 0 }
 
 // lay puts what an object says of one port over a Policy: what it says of all,
 // of the port's number, of its name.
 func (p *Policies) lay(port *ServicePort, over *Policy) {
-	p.All.lay(over)
+	if p.All != nil {
+		p.All.lay(over)
+	}
 	for _, key := range []string{strconv.Itoa(int(port.Number)), port.Name} {
 		if one, said := p.Ports[key]; said {
 			one.lay(over)

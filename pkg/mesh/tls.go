@@ -33,7 +33,7 @@ const (
 // CASecrets names the Secrets that the policies of an object want, in its
 // namespace. A Namespace wants them for the Services in it.
 func (p *Policies) CASecrets() (names []string) {
-	if p.All.Policy.TLSCaSecret != "" {
+	if p.All != nil && p.All.Policy.TLSCaSecret != "" {
 		names = append(names, p.All.Policy.TLSCaSecret)
 	}
 	for _, of := range p.Ports {

@@ -126,7 +126,7 @@ func TestEventsSayWhatWasAsked(t *testing.T) {
 			}
 		}
 		service := w.Services[shop("orders")]
-		service.Policies.All = mesh.PolicyInput{Policy: mesh.Policy{AccessLog: "off"}, Set: []int{slices.Index(policyFields(), "AccessLog")}}
+		service.Policies.All = &mesh.PolicyInput{Policy: mesh.Policy{AccessLog: "off"}, Set: []int{slices.Index(policyFields(), "AccessLog")}}
 		w.Services[shop("orders")] = service
 		w.publish()
 		ask(at)
