@@ -31,8 +31,11 @@ func load(ctx context.Context, p *proxy, c testCase, d time.Duration) (result, e
 	if err != nil {
 		return result{}, err
 	}
-	out, err := exec.CommandContext(ctx, "wrk", "-t1", "-c"+strconv.Itoa(c.connections), "-d"+strconv.Itoa(int(d.Seconds()))+"s",
-		"--latency", "http://"+p.at+c.path).CombinedOutput()
+	args := []string{"-t1", "-c" + strconv.Itoa(c.connections), "-d" + strconv.Itoa(int(d.Seconds())) + "s", "--latency"}
+	if c.once {
+		args = append(args, "-H", "Connection: close")
+	}
+	out, err := exec.CommandContext(ctx, "wrk", append(args, "http://"+p.at+c.path)...).CombinedOutput()
 	if err != nil {
 		return result{}, fmt.Errorf("wrk: %w: %s", err, out)
 	}

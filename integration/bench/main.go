@@ -34,16 +34,18 @@ type testCase struct {
 	name        string
 	connections int
 	path        string
-	threads     int // of the proxy
+	threads     int  // of the proxy
+	once        bool // each connection carries one request
 }
 
 // cases are those that are measured.
 var cases = []testCase{
-	{"64 connections, 100 bytes", 64, "/small", 1},
-	{"1024 connections, 100 bytes", 1024, "/small", 1},
-	{"64 connections, 10 KB", 64, "/10k", 1},
-	{"64 connections, 100 KB", 64, "/100k", 1},
-	{"64 connections, 100 bytes, two cores", 64, "/small", 2},
+	{"64 connections, 100 bytes", 64, "/small", 1, false},
+	{"1024 connections, 100 bytes", 1024, "/small", 1, false},
+	{"64 connections, 10 KB", 64, "/10k", 1, false},
+	{"64 connections, 100 KB", 64, "/100k", 1, false},
+	{"64 connections, 100 bytes, two cores", 64, "/small", 2, false},
+	{"64 at a time, a connection for each request", 64, "/small", 1, true},
 }
 
 // proxies are those that are compared, in the order of the columns.
