@@ -2,6 +2,7 @@ package nodeproxy
 
 import (
 	"net/netip"
+	"syscall"
 	"time"
 
 	"github.com/weft-mesh/weft/pkg/mesh"
@@ -52,8 +53,7 @@ func (a *arrival) post(bits uint32) {
 }
 
 // receive finds out where a connection belongs. The caller has the turn.
-func (a *arrival) receive(c *poll.Accepted) {
-	_ = a.Take(c) // it cannot fail
+func (a *arrival) receive() {
 	defer a.guard()
 	p := a.proxy
 	snapshot := p.introduce(a.at, a.client)
@@ -67,14 +67,16 @@ func (a *arrival) receive(c *poll.Accepted) {
 	a.gone = true
 	tcp, err := a.Yield().TCP()
 	if err != nil {
-		p.config.Log.Warn().Err(err).Stringer("listen", a.at.Listen).Msg("a connection is closed that cannot be served")
+		if err != syscall.ENOTCONN { // nobody need hear of who has left
+			p.config.Log.Warn().Err(err).Stringer("listen", a.at.Listen).Msg("a connection is closed that cannot be served")
+		}
 		p.conns.remove(a)
 		return
 	}
-	v := tcpVisitor{tcp}
-	p.conns.add(v)
+	_ = tcp.SetKeepAliveConfig(keepAlive()) // package net has set its own
+	p.conns.add(tcpVisitor{tcp})
 	p.conns.remove(a)
-	p.serve(tcp, a.at)
+	p.serve(tcp, a.at, snapshot)
 }
 
 // run works on the arrival until there is nothing to do.
@@ -84,9 +86,7 @@ func (a *arrival) run(bits uint32) {
 		kind, err := a.read()
 		switch {
 		case kind != l4.Undecided:
-			a.stopWaiting()
-			a.gone = true
-			a.proxy.hand(a.route, kind, http1.Conn{Socket: a.Yield(), First: a.first, At: a.at, Client: a.client, Ended: func() { a.proxy.conns.remove(a) }})
+			a.hand(kind)
 			return // the turn does not end: nobody comes after
 		case err != poll.ErrWouldBlock || bits&(tooLate|resetIt) != 0 || a.limit == nil && !a.wait():
 			a.leave(bits&resetIt != 0)
@@ -97,6 +97,16 @@ func (a *arrival) run(bits uint32) {
 			return
 		}
 	}
+}
+
+// hand gives the connection to an engine. What remains keeps nothing alive: it is
+// there until the connection ends, and the Route may be an old one by then.
+func (a *arrival) hand(kind l4.Kind) {
+	a.stopWaiting()
+	a.gone = true
+	route, first := a.route, a.first
+	a.route, a.first, a.limit = nil, nil, nil
+	a.proxy.hand(route, kind, http1.Conn{Socket: a.Yield(), First: first, At: a.at, Client: a.client, Ended: func() { a.proxy.conns.remove(a) }})
 }
 
 // read reads until the first bytes decide. An error means that the client has

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -30,6 +31,9 @@ func TestClientsAreProbed(t *testing.T) {
 			t.Fatal(err)
 		}
 		eventually(t, name+": the kernel waits to probe", func() bool { return timerOf(t, at, c.LocalAddr()) == "02" })
+		if every, times := endOf(at, c.LocalAddr(), syscall.TCP_KEEPINTVL), endOf(at, c.LocalAddr(), syscall.TCP_KEEPCNT); every != 5 || times != 3 {
+			t.Errorf("%s: a silent client is given up after %d probes, %d s apart; want 3, 5 s apart", name, times, every)
+		}
 	}
 }
 
@@ -71,10 +75,11 @@ func TestArrivalsAreWaitedFor(t *testing.T) {
 	at := w.service("orders", "http", backend(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }))
 	w.publish()
 	silent, slow := dial(t, at), dial(t, at)
-	for _, b := range []byte("PRIX / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n") { // begins as HTTP/2's preface does
+	for _, b := range []byte("PRIX") { // begins as HTTP/2's preface does
 		_, _ = slow.Write([]byte{b})
 		eventually(t, "the byte is read", func() bool { return inProcOf(t, at, slow.LocalAddr(), 4) == "00000000:00000000" })
 	}
+	_, _ = io.WriteString(slow, " / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
 	if got, err := io.ReadAll(slow); err != nil || !strings.HasSuffix(string(got), "hello") {
 		t.Errorf("%q, %v", got, err)
 	}

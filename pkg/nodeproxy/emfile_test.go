@@ -34,7 +34,7 @@ func TestAcceptSurvivesTheLackOfFiles(t *testing.T) {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
-	limit.Cur = 120
+	limit.Cur = 400
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func TestAcceptSurvivesTheLackOfFiles(t *testing.T) {
 	w := newWorld(t, nodeproxy.Config{Log: zerolog.New(failed)})
 	at := w.service("orders", "http", backend(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") }))
 	w.publish()
-	clients := sockets(t, 12)
+	clients := sockets(t, 60)
 	taken := takeFiles()
 	address := netip.MustParseAddrPort(at)
 	to := &syscall.SockaddrInet4{Addr: address.Addr().As4(), Port: int(address.Port())}
@@ -52,6 +52,9 @@ func TestAcceptSurvivesTheLackOfFiles(t *testing.T) {
 		}
 	}
 	<-failed // to accept
+	if lines := 1 + len(failed); lines > 12 {
+		t.Errorf("%d clients that cannot be accepted are worth %d lines of log; want one for each attempt, ever more seldom", len(clients), lines)
+	}
 	for _, f := range taken {
 		_ = f.Close()
 	}

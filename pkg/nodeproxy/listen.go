@@ -26,13 +26,11 @@ func (p *Proxy) open(key upstream.Key) (*listener, error) {
 	return p.openTCP(key)
 }
 
-// A client that is gone without a word is noticed after Idle and Count times
-// Interval.
-const (
-	keepAliveIdle     = 15 * time.Second
-	keepAliveInterval = 5 * time.Second
-	keepAliveCount    = 3
-)
+// keepAlive notices a client that is gone without a word after Idle and Count
+// times Interval.
+func keepAlive() net.KeepAliveConfig {
+	return net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
+}
 
 // How long accepting waits after an error, at first and at most.
 const (
@@ -56,8 +54,9 @@ type tcpVisitor struct{ *net.TCPConn }
 func (v tcpVisitor) reset() { l4.Reset(v.TCPConn) }
 
 // serve sees one connection, which is registered, to its end, or hands it to an
-// HTTP engine. A fault costs this connection only.
-func (p *Proxy) serve(c *net.TCPConn, at upstream.Key) {
+// HTTP engine. The Snapshot is nil unless the client was introduced. A fault
+// costs this connection only.
+func (p *Proxy) serve(c *net.TCPConn, at upstream.Key, snapshot *upstream.Snapshot) {
 	visitor, handed := tcpVisitor{c}, false
 	defer func() {
 		if fault := recover(); fault != nil {
@@ -69,7 +68,9 @@ func (p *Proxy) serve(c *net.TCPConn, at upstream.Key) {
 		}
 	}()
 	client := l4.Address(c.RemoteAddr())
-	snapshot := p.introduce(at, client)
+	if snapshot == nil {
+		snapshot = p.introduce(at, client)
+	}
 	call := l4.Call{Snapshot: snapshot, Route: snapshot.Route(at), At: at, Client: c}
 	if call.Route == nil {
 		p.tcp.Refuse(call, upstream.NoRoute)

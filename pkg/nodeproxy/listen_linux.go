@@ -37,11 +37,15 @@ type door struct {
 	poll.Socket
 	proxy *Proxy
 	at    upstream.Key
+	turn  poll.Turn     // of who accepts
+	pause time.Duration // after the next error; of who has the turn
 
-	mu     sync.Mutex // guards what follows; while it is held the socket is open, or closed for good
+	mu     sync.Mutex // guards closed; while it is held the socket is open, or closed for good
 	closed bool
-	pause  time.Duration // after the next error
 }
+
+// mostAccepted is how many are accepted before other doors have their turn.
+const mostAccepted = 64
 
 // openTCP listens on an address.
 func (p *Proxy) openTCP(key upstream.Key) (*listener, error) {
@@ -65,12 +69,13 @@ func (p *Proxy) openTCP(key upstream.Key) (*listener, error) {
 // listens: probes of clients that say nothing, and small messages at once.
 func forAccepted(_, _ string, conn syscall.RawConn) error {
 	var failed error
+	probes := keepAlive()
 	err := conn.Control(func(fd uintptr) {
 		for _, option := range [][3]int{
 			{syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1},
-			{syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE, int(keepAliveIdle / time.Second)},
-			{syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL, int(keepAliveInterval / time.Second)},
-			{syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT, keepAliveCount},
+			{syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE, int(probes.Idle / time.Second)},
+			{syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL, int(probes.Interval / time.Second)},
+			{syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT, probes.Count},
 			{syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1},
 		} {
 			failed = errors.Join(failed, syscall.SetsockoptInt(int(fd), option[0], option[1], option[2]))
@@ -88,35 +93,57 @@ func (d *door) shut() {
 }
 
 // Happened is told by the poller: somebody has come.
-func (d *door) Happened(poll.Events) {
-	for {
-		c := d.next()
-		if c == nil {
-			return
-		}
-		a := &arrival{proxy: d.proxy, at: d.at, client: c.From()}
-		d.proxy.conns.add(a)
-		a.turn.Begin()
-		d.proxy.doors.running.Go(func() { a.receive(c) })
+func (d *door) Happened(e poll.Events) {
+	if _, mine := d.turn.Claim(uint32(e)); mine {
+		d.admit()
 	}
 }
 
-// next accepts a connection; nil for none. Errors (no file descriptor left, a
-// network that is down) pass: it is tried again, for nothing more is told.
-func (d *door) next() *poll.Accepted {
+// admit lets in who has come, and sees to it that somebody has the turn until all
+// are. The caller has it.
+func (d *door) admit() {
+	for range mostAccepted {
+		a, err := d.next()
+		switch err {
+		case nil:
+			d.pause = shortestPause
+			d.proxy.doors.running.Go(a.receive)
+		case poll.ErrWouldBlock:
+			if _, ended := d.turn.End(); ended {
+				return
+			}
+		default:
+			d.proxy.config.Log.Warn().Err(err).Stringer("listen", d.at.Listen).Msg("accepting a connection failed; going on")
+			d.proxy.doors.running.Go(d.retry)
+			return
+		}
+	}
+	d.proxy.doors.running.Go(d.admit)
+}
+
+// retry lets time pass after an error (no file descriptor left, a network that is
+// down): nothing is told of those who stand before the door already.
+func (d *door) retry() {
+	d.proxy.wait(d.pause)
+	d.pause = min(2*d.pause, longestPause)
+	d.admit()
+}
+
+// next accepts a connection. It is registered under the lock: a drain, which
+// closes the door first, waits for all who were accepted.
+func (d *door) next() (*arrival, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
-		return nil
+		return nil, poll.ErrWouldBlock
 	}
 	c, err := d.Accept()
-	switch {
-	case err == nil:
-		d.pause = shortestPause
-	case err != poll.ErrWouldBlock:
-		d.proxy.config.Log.Warn().Err(err).Stringer("listen", d.at.Listen).Msg("accepting a connection failed; going on")
-		time.AfterFunc(d.pause, func() { d.Happened(poll.Readable) })
-		d.pause = min(2*d.pause, longestPause)
+	if err != nil {
+		return nil, err
 	}
-	return c
+	a := &arrival{proxy: d.proxy, at: d.at, client: c.From()}
+	_ = a.Take(c) // it cannot fail
+	a.turn.Begin()
+	d.proxy.conns.add(a)
+	return a, nil
 }

@@ -19,9 +19,7 @@ func (*doors) stop() {}
 
 // openTCP listens on an address.
 func (p *Proxy) openTCP(key upstream.Key) (*listener, error) {
-	config := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{
-		Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveCount,
-	}}
+	config := net.ListenConfig{KeepAliveConfig: keepAlive()}
 	l, err := config.Listen(context.Background(), "tcp", address(key.Listen))
 	if err != nil {
 		return nil, err
@@ -47,6 +45,6 @@ func (p *Proxy) accept(l *net.TCPListener, at upstream.Key) {
 		}
 		pause = shortestPause
 		p.conns.add(tcpVisitor{c})
-		go p.serve(c, at)
+		go p.serve(c, at, nil)
 	}
 }

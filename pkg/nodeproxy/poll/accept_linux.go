@@ -60,13 +60,19 @@ func address(a syscall.Sockaddr) netip.Addr {
 // From is the address of who connected: unmapped, without a zone.
 func (a *Accepted) From() netip.Addr { return a.from }
 
-// TCP makes the connection one of package net's.
+// TCP makes the connection one of package net's. Where the peer has broken it off
+// already the error is syscall.ENOTCONN: nothing can be read then, not even who it
+// was. After an error the connection is closed.
 func (a *Accepted) TCP() (*net.TCPConn, error) {
 	f := os.NewFile(uintptr(a.fd), "")
 	defer f.Close()
 	c, err := net.FileConn(f)
 	if err != nil {
 		return nil, err
+	}
+	if c.RemoteAddr() == nil {
+		_ = c.Close()
+		return nil, syscall.ENOTCONN
 	}
 	return c.(*net.TCPConn), nil
 }
