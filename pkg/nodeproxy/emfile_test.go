@@ -34,7 +34,7 @@ func TestAcceptSurvivesTheLackOfFiles(t *testing.T) {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
-	limit.Cur = 400
+	limit.Cur = 800
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func TestAcceptSurvivesTheLackOfFiles(t *testing.T) {
 	w := newWorld(t, nodeproxy.Config{Log: zerolog.New(failed)})
 	at := w.service("orders", "http", backend(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") }))
 	w.publish()
-	clients := sockets(t, 60)
+	clients := sockets(t, 150) // more than a door accepts in one go
 	taken := takeFiles()
 	address := netip.MustParseAddrPort(at)
 	to := &syscall.SockaddrInet4{Addr: address.Addr().As4(), Port: int(address.Port())}
