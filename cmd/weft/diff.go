@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +15,8 @@ import (
 	"github.com/weft-mesh/weft/pkg/control"
 	"github.com/weft-mesh/weft/pkg/kube"
 	"github.com/weft-mesh/weft/pkg/mesh"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/kubernetes"
 )
 
 // diffCommand is `weft diff`: what would change for whom, if a file were applied?
@@ -39,22 +42,24 @@ func (c *diffCommand) Run(ctx context.Context, out io.Writer) error {
 	if err := checkNamespace(c.Namespace); err != nil {
 		return err
 	}
-	now, err := c.source()
+	in := mesh.NewInputs()
+	_ = in.Access.Mode.UnmarshalText([]byte(c.Access)) // its words are checked
+	authorities, err := c.now(ctx, in)
 	if err != nil {
 		return err
 	}
-	in := mesh.NewInputs()
-	_ = in.Access.Mode.UnmarshalText([]byte(c.Access)) // its words are checked
-	if err := firstPicture(ctx, now, in); err != nil {
+	before, err := build(ctx, in, authorities)
+	if err != nil {
 		return err
 	}
-	listen(in)
-	before := mesh.Build(in)
 	if err := firstPicture(ctx, files(c.File), in); err != nil {
 		return fmt.Errorf("--file: %w", err)
 	}
-	listen(in)
-	changes := compare(before, mesh.Build(in))
+	after, err := build(ctx, in, authorities)
+	if err != nil {
+		return err
+	}
+	changes := compare(before, after)
 	p := console.New(out, c.Output)
 	if done, err := p.Structured(changes); done && err != nil {
 		return err
@@ -67,16 +72,23 @@ func (c *diffCommand) Run(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
-// source is what there is now.
-func (c *diffCommand) source() (control.Source, error) {
+// now reads what there is, and tells who reads the CAs that are not in files:
+// nil for nobody.
+func (c *diffCommand) now(ctx context.Context, in *mesh.Inputs) (kubernetes.Interface, error) {
 	if len(c.Manifests) > 0 {
-		return files(c.Manifests), nil
+		return nil, firstPicture(ctx, files(c.Manifests), in)
 	}
 	k, err := connect(c.Kubeconfig)
 	if err != nil {
 		return nil, fmt.Errorf("%w; to compare with files: --manifests", err)
 	}
-	return kube.NewCluster(kube.ClusterConfig{Client: k.typed, Dynamic: k.dynamic, Namespace: c.Namespace, Log: zerolog.Nop()}), nil
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	err = firstPicture(ctx, kube.NewCluster(kube.ClusterConfig{Client: k.typed, Dynamic: k.dynamic, Namespace: c.Namespace, Log: zerolog.Nop(), Failed: func(kind string, err error) {
+		fail(fmt.Errorf("reading what the cluster has of kind %s: %w", kind, err))
+	}}), in)
+	clear(in.CAs) // what it says of those that may not be read is of Weft, not of who asks
+	return k.typed, err
 }
 
 func files(paths []string) control.Source {
@@ -100,10 +112,52 @@ func firstPicture(ctx context.Context, source control.Source, in *mesh.Inputs) e
 			enough()
 		}
 	})
-	if err == nil && !full {
-		err = errors.New("stopped before everything was read")
+	if err != nil || full {
+		return err
 	}
-	return err
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return errors.New("stopped before everything was read")
+}
+
+// build builds the Mesh of what there is, with every Service listening and the
+// CAs that stand in the cluster alone.
+func build(ctx context.Context, in *mesh.Inputs, authorities kubernetes.Interface) (*mesh.Mesh, error) {
+	listen(in)
+	m := mesh.Build(in)
+	if authorities == nil {
+		return m, nil
+	}
+	for _, name := range wanted(m, in) {
+		ca, err := kube.ReadCA(ctx, authorities, name)
+		switch {
+		case apierrors.IsForbidden(err):
+			fmt.Fprintf(os.Stderr, "weft: Secret %s is taken for readable and right, for you may not read it: %v\n", name, err)
+		case apierrors.IsNotFound(err):
+			continue // the Mesh says so
+		case err != nil:
+			return nil, err
+		}
+		in.CAs[name] = ca
+	}
+	return mesh.Build(in), nil
+}
+
+// wanted are the Secrets whose CA a Mesh needs and the Inputs lack.
+func wanted(m *mesh.Mesh, in *mesh.Inputs) (names []mesh.Name) {
+	for _, s := range m.Services {
+		for _, p := range s.Ports {
+			if p.TLS == nil || p.TLS.CASecret == "" {
+				continue
+			}
+			name := mesh.Name{Namespace: s.Name.Namespace, Name: p.TLS.CASecret}
+			if _, known := in.CAs[name]; !known && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
 }
 
 // listen gives each Service that has none a listening address, so that it is

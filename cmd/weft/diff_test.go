@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/weft-mesh/weft/integration/testenv"
+	"github.com/weft-mesh/weft/internal/pki"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -74,6 +75,56 @@ Workloads of identity binding shop/tier
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A CA that stands in the cluster alone is read there, though no Service of the
+// cluster named it before.
+func TestDiffReadsTheCAsOfTheCluster(t *testing.T) {
+	api := testenv.StartAPIServer(t)
+	admin := api.Kubeconfig("admin", "system:masters")
+	k, err := connect(admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca, err := pki.New("a CA")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{"good": string(ca.Certificate), "bad": "MIIB"} {
+		if _, err := k.typed.CoreV1().Secrets("default").Create(t.Context(), &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Name: name}, StringData: map[string]string{"ca.crt": content},
+		}, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "new.yaml")
+	for secret, want := range map[string]string{"good": "", "bad": "holds no certificate in PEM", "none": "there is no such Secret"} {
+		text := "{apiVersion: v1, kind: Service, metadata: {name: orders, annotations: {weft.mesh/scheme: https, weft.mesh/tls-ca-secret: " + secret + "}}, spec: {ports: [{name: http, port: 80}]}}"
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var out strings.Builder
+		err := run(t.Context(), []string{"diff", "-f", path, "--kubeconfig", admin}, &out)
+		if said := strings.Contains(out.String(), "CAUnreadable"); !errors.Is(err, errNo) || said != (want != "") || !strings.Contains(out.String(), want) {
+			t.Errorf("%s: %v; want the answer no, with %q\n%s", secret, err, want, &out)
+		}
+	}
+	err = run(t.Context(), []string{"diff", "-f", path, "--kubeconfig", api.Kubeconfig("nobody")}, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "reading what the cluster has of kind ") || !strings.Contains(err.Error(), "forbidden") {
+		t.Errorf("of one who may read nothing: %v", err)
+	}
+}
+
+// A cluster that does not answer is an error, not a wait.
+func TestDiffDoesNotWaitForACluster(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := os.WriteFile(path, []byte(`{apiVersion: v1, kind: Config, current-context: a, contexts: [{name: a, context: {cluster: a}}], clusters: [{name: a, cluster: {server: "http://127.0.0.1:1"}}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err := run(t.Context(), []string{"diff", "-f", "../../docs/canary.yaml", "--kubeconfig", path}, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "connection refused") {
+		t.Errorf("%v; want it refused", err)
 	}
 }
 

@@ -33,7 +33,11 @@ type ClusterConfig struct {
 	// LookAgain is how long the source waits before it looks again for a kind
 	// that is not installed (default 5 s).
 	LookAgain time.Duration
-	Log       zerolog.Logger
+	// Failed, where set, is told each time that a kind cannot be listed or
+	// watched, for whoever does not want to wait until it can. Secrets are not
+	// told of: mostly they may not be read.
+	Failed func(kind string, err error)
+	Log    zerolog.Logger
 }
 
 // Cluster is a control.Source that watches an API server. Make it with
@@ -115,6 +119,7 @@ func (c *Cluster) firstList() {
 // newFeed adds a kind of a group.
 func (c *Cluster) newFeed(group, kind string) *feed {
 	f := &feed{status: newStatus(kind, c.config.Log), lookAgain: c.config.LookAgain}
+	f.status.failed = c.config.Failed
 	trimmer := newTrimmer(c.config.Namespace)
 	trimmer.node = c.config.Node
 	f.store = &store{

@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 )
 
@@ -144,8 +145,18 @@ func (s *store) forbidden(name mesh.Name) {
 	s.tell(s.ledger.put(reading{ref: ref, piece: stays}))
 }
 
+// ReadCA reads the CA of one Secret now, as a Cluster would, for whoever is no
+// node proxy. An error is the API server's.
+func ReadCA(ctx context.Context, client kubernetes.Interface, name mesh.Name) (mesh.CAInput, error) {
+	secret, err := client.CoreV1().Secrets(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
+	if err != nil {
+		return mesh.CAInput{}, err
+	}
+	return mesh.CAInput(ca(secret)), nil
+}
+
 // ca reads the CA of a Secret and nothing else of it.
-func ca(s *corev1.Secret) piece {
+func ca(s *corev1.Secret) caPiece {
 	content, ok := s.Data[corev1.ServiceAccountRootCAKey]
 	if text, written := s.StringData[corev1.ServiceAccountRootCAKey]; written {
 		content, ok = []byte(text), true // of a file; the API server makes it data

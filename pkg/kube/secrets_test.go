@@ -40,7 +40,7 @@ func TestTheCAOfASecret(t *testing.T) {
 		{"no PEM", corev1.Secret{Data: map[string][]byte{"ca.crt": []byte("MIIB")}}, "", "no certificate"},
 		{"no certificate", corev1.Secret{Data: map[string][]byte{"ca.crt": []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")}}, "", "cannot be read"},
 	} {
-		got := ca(&test.secret).(caPiece)
+		got := ca(&test.secret)
 		if got.PEM != test.pem || (got.Problem == "") != (test.problem == "") || !strings.Contains(got.Problem, test.problem) {
 			t.Errorf("%s: got %q, %q", test.name, got.PEM, got.Problem)
 		}

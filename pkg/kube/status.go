@@ -21,7 +21,8 @@ type WatchStatus struct {
 
 // status is a WatchStatus that a feed writes and others read.
 type status struct {
-	log zerolog.Logger
+	log    zerolog.Logger
+	failed func(kind string, err error) // as ClusterConfig says; nil for nobody
 
 	mu  sync.Mutex // guards now
 	now WatchStatus
@@ -59,6 +60,9 @@ func (s *status) list() {
 // ill records that it did not. Only the first of several errors is logged as a
 // warning.
 func (s *status) ill(err error) {
+	if s.failed != nil {
+		s.failed(s.get().Kind, err)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	event := s.log.Debug()
