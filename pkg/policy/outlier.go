@@ -38,8 +38,9 @@ type Health struct {
 	good, bad atomic.Int64 // in this interval
 
 	mu        sync.Mutex // guards the rest
-	ejections int
+	ejections int        // of which the next one's length comes
 	last      time.Time
+	lasted    time.Duration // the last one
 }
 
 // Ejected tells whether the endpoint is out now.
@@ -93,15 +94,15 @@ func (o *Outliers) Eject(h *Health, now time.Time, all []*Health) bool {
 		return false
 	}
 	// What has been sound for as long as its last ejection begins anew.
-	if lasted := o.Ejection << max(0, h.ejections-1); !h.last.IsZero() && now.Sub(h.last) > 2*lasted {
+	if now.Sub(h.last) > 2*h.lasted {
 		h.ejections = 0
 	}
-	length := o.Ejection << min(h.ejections, mostGrowth)
+	h.lasted = o.Ejection << h.ejections
 	h.ejections = min(h.ejections+1, mostGrowth)
 	h.last = now
 	h.failures.Store(0)
 	h.gateways.Store(0)
-	h.until.Store(now.Add(length).UnixNano())
+	h.until.Store(now.Add(h.lasted).UnixNano())
 	return true
 }
 

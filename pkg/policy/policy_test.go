@@ -223,6 +223,21 @@ func TestOutliers(t *testing.T) {
 	}
 }
 
+// What never gets well is out for 64 times the first ejection, again and again.
+func TestEjectionsStayLong(t *testing.T) {
+	o := policy.Outliers{Ejection: time.Second, MostEjected: 50}
+	all, now := healths(2), time.Unix(1000, 0)
+	for _, want := range []time.Duration{1, 2, 4, 8, 16, 32, 64, 64, 64} {
+		if !o.Eject(all[0], now, all) {
+			t.Fatal("it is not ejected")
+		}
+		if got := time.Unix(0, all[0].Until()).Sub(now); got != want*time.Second {
+			t.Errorf("ejected for %s; want %s", got, want*time.Second)
+		}
+		now = time.Unix(0, all[0].Until()).Add(time.Millisecond)
+	}
+}
+
 func TestSuccessRate(t *testing.T) {
 	o := policy.Outliers{SuccessRate: true}
 	all := healths(10)
