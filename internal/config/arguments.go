@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 )
 
 const (
@@ -105,9 +106,13 @@ func divide(target any, args []string) (flags, plain []string) {
 	return flags, plain
 }
 
-// checkWords finds a flag with a value that is none of those it takes.
-func checkWords(target any) error {
+// checkValues finds a flag with a word that is none of those it takes, or with a
+// duration without its unit, which is read as nanoseconds.
+func checkValues(target any) error {
 	for _, f := range Fields(target) {
+		if d, err := time.ParseDuration(f.Default); f.Type == reflect.TypeFor[time.Duration]() && err == nil && d.Abs() < time.Millisecond && d != 0 {
+			return fmt.Errorf("--%s=%d: --%s takes %s", f.Name, d, f.Name, f.takes())
+		}
 		if value := f.Default; len(f.OneOf) > 0 && !slices.Contains(f.OneOf, value) {
 			return fmt.Errorf("--%s=%s: --%s takes %s", f.Name, value, f.Name, f.takes())
 		}

@@ -66,7 +66,7 @@ func Load(target any, args, environ []string) error {
 			return wrong(target, short, "--"+short+"=", value, err)
 		}
 	}
-	return checkWords(target)
+	return checkValues(target)
 }
 
 // configFile takes the file's path out of the flags and the environment.
