@@ -96,7 +96,7 @@ func New(config Config) (*Mesh, error) {
 	m.allocator = newAllocator(usable(config.Addresses, config.Log), config.PortOffset, canListen)
 	server, err := dns.Listen(dns.Config{Address: config.DNSAddress, Domains: append([]string{config.Domain}, config.Aliases...)})
 	if err != nil {
-		return nil, err
+		return nil, taken(err, "--dns.address")
 	}
 	m.dns = server
 	m.node, err = node.New(node.Config{
@@ -107,7 +107,7 @@ func New(config Config) (*Mesh, error) {
 		Version: config.Version, AdminAddress: config.AdminAddress, DrainTimeout: config.DrainTimeout, Series: config.Series, AccessLog: config.AccessLog, Tracing: config.Tracing, Limits: config.Limits, Log: config.Log,
 	})
 	if err != nil {
-		return nil, errors.Join(err, server.Close())
+		return nil, errors.Join(taken(err, "--admin.address"), server.Close())
 	}
 	return m, nil
 }
@@ -168,6 +168,14 @@ func (m *Mesh) published(s *control.Snapshot) {
 		tellChanges(m.config.Out, m.lines, now)
 	}
 	m.lines = now
+}
+
+// taken says which flag moves a socket where another program has the address.
+func taken(err error, flag string) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w, by another weft local or another program; %s takes another address", err, flag)
+	}
+	return err
 }
 
 // reword says what a person can do about a port that this process may not open.

@@ -133,6 +133,23 @@ func TestAPortThatMayNotBeOpenedNamesTheFlag(t *testing.T) {
 	}
 }
 
+func TestASocketThatIsTakenNamesTheFlag(t *testing.T) {
+	other, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	for flag, config := range map[string]Config{
+		"--dns.address":   {DNSAddress: other.Addr().String(), AdminAddress: "127.0.0.1:0"},
+		"--admin.address": {DNSAddress: "127.0.0.1:0", AdminAddress: other.Addr().String()},
+	} {
+		config.Manifests = []string{"shop.yaml"}
+		if _, err := New(config); err == nil || !strings.Contains(err.Error(), flag) {
+			t.Errorf("%v; want it to name %s", err, flag)
+		}
+	}
+}
+
 func TestOnlyAMeshWithoutOnePortFails(t *testing.T) {
 	one := []mesh.Problem{{Reason: mesh.BadAnnotation}, {Reason: nodeproxy.ListenFailed, Message: "why"}}
 	if err := noneOpen(one, 1); err == nil || !strings.Contains(err.Error(), "why") {

@@ -25,7 +25,7 @@ func (b *builder) splits() {
 			continue
 		}
 		if winner, taken := standing[root]; taken {
-			b.problem(split.Ref, SplitConflict, "%s already splits %s and is older; this split takes no effect", winner, root)
+			b.problem(split.Ref, SplitConflict, "%s splits %s already and goes before, by age or else by name; this split takes no effect", winner, root)
 			continue
 		}
 		standing[root] = split.Ref
