@@ -181,6 +181,9 @@ func (p *Proxy) Stream(ctx context.Context, path string) (io.ReadCloser, error) 
 		return nil, err
 	}
 	response, err := p.client.Do(request)
+	if why := kubeletError(""); errors.As(err, &why) {
+		return nil, why // whether or not it came before the request was written
+	}
 	if err != nil {
 		// The URL that http.Client puts in front is a made-up one.
 		return nil, errors.Unwrap(err)

@@ -98,12 +98,17 @@ type stream struct {
 	forget  func(...httpstream.Stream)
 }
 
+// kubeletError is why the kubelet cannot go on, in its words.
+type kubeletError string
+
+func (e kubeletError) Error() string { return string(e) }
+
 // Read reads what the proxy says. Where that ends, the kubelet may have said why.
 func (s *stream) Read(p []byte) (int, error) {
 	n, err := s.Stream.Read(p)
 	if errors.Is(err, io.EOF) {
 		if why, _ := io.ReadAll(io.LimitReader(s.failure, 4096)); len(why) > 0 {
-			err = errors.New(strings.TrimSpace(string(why)))
+			err = kubeletError(strings.TrimSpace(string(why)))
 		}
 	}
 	return n, err
