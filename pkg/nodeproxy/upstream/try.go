@@ -9,11 +9,17 @@ import (
 	"github.com/weft-mesh/weft/pkg/telemetry"
 )
 
-// mostTries is how many endpoints a call is tried at before it is refused.
-const mostTries = 3
+// A call is tried at leastTries endpoints before it is refused, where there are
+// so many, and at up to mostTries while they all refuse it quickly: when a
+// Service is scaled down most of its pods may end in the same moment.
+const (
+	leastTries = 3
+	mostTries  = 8
+	quickly    = time.Second
+)
 
-// Try walks through the endpoints of a cluster for one call: each at most once,
-// at most three. It belongs to one goroutine.
+// Try walks through the endpoints of a cluster for one call: each at most once.
+// It belongs to one goroutine.
 type Try struct {
 	cluster *Cluster
 	among   []*Endpoint // those of the cluster that the next is chosen from
@@ -47,7 +53,11 @@ func (t *Try) Next() *Endpoint {
 	if t.count == min(mostTries, len(t.cluster.endpoints)) {
 		return nil
 	}
-	return t.next(t.now())
+	now := t.now()
+	if t.count >= leastTries && now-t.begun > int64(quickly) {
+		return nil
+	}
+	return t.next(now)
 }
 
 // Again is Next for a call that a policy tries more often than that: where each

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/weft-mesh/weft/pkg/mesh"
@@ -171,16 +172,23 @@ func TestLoadIsEvenOverManyEndpoints(t *testing.T) {
 	}
 }
 
+// A call is tried at each endpoint once: at eight where they refuse it quickly, as
+// most do at once when a Service is scaled down; at three where that takes time.
 func TestTryMeetsEachEndpointOnce(t *testing.T) {
-	for n, want := range map[int]int{1: 1, 2: 2, 3: 3, 10: 3} {
-		for _, affinity := range []bool{false, true} {
-			cluster := bind(&Set{}, table(affinity, share{"v1", 1, addresses(n)})).choose(Requests, nil, nil)
-			try, met := cluster.Try(netip.MustParseAddr("10.1.1.1")), map[*Endpoint]bool{}
-			for e := try.Next(); e != nil; e = try.Next() {
-				met[e] = true
-			}
-			if len(met) != want {
-				t.Errorf("%d endpoints, affinity %v: %d were tried; want %d", n, affinity, len(met), want)
+	for takes, most := range map[time.Duration]int{0: 8, 300 * time.Millisecond: 4, 5 * time.Second: 3} {
+		for _, n := range []int{1, 2, 3, 10} {
+			for _, affinity := range []bool{false, true} {
+				synctest.Test(t, func(t *testing.T) {
+					cluster := bind(&Set{}, table(affinity, share{"v1", 1, addresses(n)})).choose(Requests, nil, nil)
+					try, met := cluster.Try(netip.MustParseAddr("10.1.1.1")), map[*Endpoint]bool{}
+					for e := try.Next(); e != nil; e = try.Next() {
+						met[e] = true
+						<-time.After(takes)
+					}
+					if want := min(n, most); len(met) != want {
+						t.Errorf("%d endpoints that take %v each, affinity %v: %d were tried; want %d", n, takes, affinity, len(met), want)
+					}
+				})
 			}
 		}
 	}
