@@ -82,7 +82,7 @@ func (a *arrival) receive() {
 // run works on the arrival until there is nothing to do.
 func (a *arrival) run(bits uint32) {
 	for {
-		a.Note(poll.Events(bits) & (1<<poll.EventBits - 1))
+		a.Note(poll.Among(bits))
 		kind, err := a.read()
 		switch {
 		case kind != l4.Undecided:

@@ -54,7 +54,7 @@ type tcpVisitor struct{ *net.TCPConn }
 func (v tcpVisitor) reset() { l4.Reset(v.TCPConn) }
 
 // serve sees one connection, which is registered, to its end, or hands it to an
-// HTTP engine. The Snapshot is nil unless the client was introduced. A fault
+// HTTP engine. The Snapshot is the one to which the client was introduced. A fault
 // costs this connection only.
 func (p *Proxy) serve(c *net.TCPConn, at upstream.Key, snapshot *upstream.Snapshot) {
 	visitor, handed := tcpVisitor{c}, false
@@ -67,10 +67,6 @@ func (p *Proxy) serve(c *net.TCPConn, at upstream.Key, snapshot *upstream.Snapsh
 			p.conns.remove(visitor)
 		}
 	}()
-	client := l4.Address(c.RemoteAddr())
-	if snapshot == nil {
-		snapshot = p.introduce(at, client)
-	}
 	call := l4.Call{Snapshot: snapshot, Route: snapshot.Route(at), At: at, Client: c}
 	if call.Route == nil {
 		p.tcp.Refuse(call, upstream.NoRoute)
@@ -81,7 +77,7 @@ func (p *Proxy) serve(c *net.TCPConn, at upstream.Key, snapshot *upstream.Snapsh
 		return
 	}
 	handed = true
-	p.hand(call.Route, kind, http1.Conn{Socket: c, First: first, At: at, Client: client, Ended: func() { p.conns.remove(visitor) }})
+	p.hand(call.Route, kind, http1.Conn{Socket: c, First: first, At: at, Client: l4.Address(c.RemoteAddr()), Ended: func() { p.conns.remove(visitor) }})
 }
 
 // hand gives a connection to the engine of its version and its Service's.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 
+	"github.com/weft-mesh/weft/pkg/nodeproxy/l4"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 )
 
@@ -45,6 +46,6 @@ func (p *Proxy) accept(l *net.TCPListener, at upstream.Key) {
 		}
 		pause = shortestPause
 		p.conns.add(tcpVisitor{c})
-		go p.serve(c, at, nil)
+		go func() { p.serve(c, at, p.introduce(at, l4.Address(c.RemoteAddr()))) }()
 	}
 }

@@ -74,8 +74,8 @@ type Sink interface {
 	Take(*Event)
 }
 
-// Events passes what has become of requests, or of connections, on to sinks. A nil *Events, and one
-// without sinks, passes nothing, and costs nothing.
+// Events passes what has become of requests, or of connections, on to sinks. A nil
+// *Events, and one without sinks, passes nothing, and costs nothing.
 type Events struct{ sinks []Sink }
 
 // NewEvents returns Events for sinks, nil for none.

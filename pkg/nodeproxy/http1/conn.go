@@ -11,8 +11,8 @@ import (
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 )
 
-// What a conn is told, as bits: the events of the client's socket,
-// those of its link, and these.
+// What a conn is told, as bits: the events of the client's socket, those of its
+// link, and these.
 const (
 	linkShift = poll.EventBits
 	timeUp    = 1 << (2*poll.EventBits + iota) // the time it waits for may have come
@@ -88,8 +88,8 @@ func (c *conn) post(bits uint32) {
 	}
 }
 
-// run works on the conn until there is nothing to do. The caller has the
-// turn. A fault costs this connection only.
+// run works on the conn until there is nothing to do. The caller has the turn. A
+// fault costs this connection only.
 func (c *conn) run(bits uint32) {
 	defer c.guard()
 	for {
@@ -115,9 +115,9 @@ func (c *conn) run(bits uint32) {
 // note takes in what was posted.
 func (c *conn) note(bits uint32) {
 	c.now = c.engine.now()
-	c.Socket.Note(poll.Events(bits) & (1<<poll.EventBits - 1))
+	c.Socket.Note(poll.Among(bits))
 	if l := c.link; l != nil {
-		l.Note(poll.Events(bits>>linkShift) & (1<<poll.EventBits - 1))
+		l.Note(poll.Among(bits >> linkShift))
 	}
 	if bits&timeUp != 0 {
 		c.late = true

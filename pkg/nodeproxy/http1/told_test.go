@@ -2,11 +2,11 @@ package http1
 
 import (
 	"io"
-	"net"
 	"runtime"
 	"syscall"
 	"testing"
 
+	"github.com/weft-mesh/weft/internal/tcppair"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/poll"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 )
@@ -14,24 +14,12 @@ import (
 // ended makes a socket whose peer has ended its stream.
 func ended(t *testing.T, s *poll.Socket) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	near, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	far, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
+	near, far := tcppair.New(t)
 	_ = far.Close()
 	if _, err := near.Read(make([]byte, 1)); err != io.EOF {
 		t.Fatal(err)
 	}
-	if err := s.Take(near.(*net.TCPConn)); err != nil {
+	if err := s.Take(near); err != nil {
 		t.Fatal(err)
 	}
 	s.CanRead = true

@@ -20,8 +20,9 @@ const (
 const news = 1 << poll.EventBits // it may go on for another reason
 
 // driver moves the bytes of one connection. Whoever tells it something while
-// nobody reads has the turn, and reads until nothing more was told. What is to be written is written by whoever
-// has added to it, and by the poller once a full socket takes bytes again.
+// nobody reads has the turn, and reads until nothing more was told. What is to be
+// written is written by whoever has added to it, and by the poller once a full
+// socket takes bytes again.
 type driver struct {
 	poll.Socket
 	turn  poll.Turn
@@ -84,8 +85,8 @@ func (d *driver) post(w *work, bits uint32) {
 	}
 }
 
-// run reads until there is nothing to do. The caller has the turn,
-// which does not end when the connection is over: nobody comes after. A fault costs this
+// run reads until there is nothing to do. The caller has the turn, which does not
+// end when the connection is over: nobody comes after. A fault costs this
 // connection only.
 func (d *driver) run(w *work, bits uint32) {
 	over := true

@@ -64,9 +64,9 @@ func prepared(r *relay) *relay {
 }
 
 // run returns when both connections are closed, and whether they were reset; the
-// end of the context resets them. An end of stream of one side is passed on as such, and the other
-// direction goes on. A direction that breaks resets both connections after what
-// is under way the other way was delivered.
+// end of the context resets them. An end of stream of one side is passed on as
+// such, and the other direction goes on. A direction that breaks resets both
+// connections after what is under way the other way was delivered.
 func (r *relay) run(ctx context.Context) (reset bool) {
 	if r.open() != nil {
 		return true
@@ -136,7 +136,7 @@ func (r *relay) post(bits uint32) {
 func (r *relay) work(bits uint32) {
 	for {
 		for i := range r.ends {
-			r.ends[i].Note(poll.Events(bits>>r.ends[i].shift) & (1<<poll.EventBits - 1))
+			r.ends[i].Note(poll.Among(bits >> r.ends[i].shift))
 		}
 		if bits&aborted != 0 {
 			r.end(&r.up, errAborted)

@@ -24,6 +24,9 @@ const (
 // EventBits is how many bits Events take.
 const EventBits = 5
 
+// Among are the Events among the lowest bits that were told.
+func Among(bits uint32) Events { return Events(bits) & (1<<EventBits - 1) }
+
 // Listener is who is told about a socket. On Linux it is called by the goroutine
 // of the socket's Poller, elsewhere by any, several at a time.
 type Listener interface {
