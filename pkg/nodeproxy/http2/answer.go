@@ -144,14 +144,12 @@ func brokenBy(code errorCode) errorCode {
 }
 
 // again sends a request to another endpoint, or to the same where there is no
-// other. The caller holds mu.
+// other. Whoever was tried may be tried again once all were: the last of them may
+// be the one that never takes it. The caller holds mu.
 func (c *conn) again(w *work, h *half) {
 	x := &h.call
-	if other := x.try.Next(); other != nil {
-		x.endpoint.Release()
-		x.endpoint = other
-	}
-	x.waiting = true
+	x.endpoint.Release()
+	x.endpoint, x.waiting = x.try.Again(), true
 	c.dispatchAgain(w, h)
 }
 

@@ -69,9 +69,9 @@ const (
 	keptBody  = 8 << 10
 	mostTries = 3
 	// mostGoodbyes is how often a request is sent that meets one GOAWAY after the
-	// other: an endpoint that closes idle connections within milliseconds may do
-	// so to one that is just being used, again and again.
-	mostGoodbyes = 10
+	// other: endpoints that close idle connections within milliseconds do so, on a
+	// busy machine, to every second one that is just being used.
+	mostGoodbyes = 32
 )
 
 // fromClient takes a request's head, or its trailers.

@@ -231,7 +231,7 @@ func TestAResetBehindTheDeadlineIsTheDeadline(t *testing.T) {
 // What several goodbyes say was not processed is sent until somebody stays, but
 // not for ever.
 func TestB56GoodbyesInARow(t *testing.T) {
-	for goodbyes, want := range map[int64]string{5: "200", 1000: "502"} {
+	for goodbyes, want := range map[int64]string{20: "200", 1000: "502"} {
 		var asked atomic.Int64
 		w := newWorld(t, http2.Config{}, endpoint(t, func(p *peer, e event) {
 			if e.kind == x.FrameHeaders && asked.Add(1) <= goodbyes {
@@ -248,8 +248,31 @@ func TestB56GoodbyesInARow(t *testing.T) {
 		if got := c.answered(1); got.fields[":status"] != want {
 			t.Errorf("after %d goodbyes: answered %v", goodbyes, got.fields)
 		}
-		if n := asked.Load(); n != min(goodbyes+1, 10) {
+		if n := asked.Load(); n != min(goodbyes+1, 32) {
 			t.Errorf("after %d goodbyes: asked %d times", goodbyes, n)
+		}
+	}
+}
+
+// Where every endpoint has said goodbye to a request, it does not stay with the
+// last one, which may never take it.
+func TestB56GoodbyesOfAll(t *testing.T) {
+	bye := func(p *peer) { p.write(func() error { return p.framer.WriteGoAway(0, x.ErrCodeNo, nil) }) }
+	never := endpoint(t, onRequest(func(p *peer, _ event) { bye(p) }))
+	for range 10 {
+		var asked atomic.Int64
+		later := endpoint(t, onRequest(func(p *peer, e event) {
+			if asked.Add(1) == 1 {
+				bye(p)
+				return
+			}
+			p.headers(e.stream, true, ":status", "200")
+		}))
+		w := newWorld(t, http2.Config{}, never, later)
+		c := w.hostile()
+		c.ask(1, true)
+		if got := c.answered(1); got.fields[":status"] != "200" {
+			t.Fatalf("answered %v", got.fields)
 		}
 	}
 }
