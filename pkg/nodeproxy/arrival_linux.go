@@ -39,7 +39,7 @@ type arrival struct {
 func (a *arrival) reset() { a.post(resetIt) }
 
 // Happened is told by the poller.
-func (a *arrival) Happened(e poll.Events) { a.post(uint32(e)) }
+func (a *arrival) Happened(e poll.Events, _ *poll.Batch) { a.post(uint32(e)) }
 
 // post tells the arrival something. A goroutine of its own works on it, for that
 // may be the whole of its first request.

@@ -93,7 +93,7 @@ func (d *door) shut() {
 }
 
 // Happened is told by the poller: somebody has come.
-func (d *door) Happened(e poll.Events) {
+func (d *door) Happened(e poll.Events, _ *poll.Batch) {
 	if _, mine := d.turn.Claim(uint32(e)); mine {
 		d.admit()
 	}

@@ -13,7 +13,11 @@ func (c *conn) download(x *exchange, l *link) {
 		if len(f.out) > 0 {
 			x.told = x.told || x.headDone
 		}
-		done, err := f.flush(&c.Socket, c.now)
+		var batch *poll.Batch
+		if x.told { // else it is not for sure that nothing else is said instead
+			batch = c.batch
+		}
+		done, err := f.flush(&c.Socket, batch, c.now)
 		switch {
 		case err != nil:
 			x.outcome = left
@@ -28,7 +32,7 @@ func (c *conn) download(x *exchange, l *link) {
 		if f.r > taken || f.waits() {
 			continue
 		}
-		if !l.CanRead || !c.mayGoOn() {
+		if !l.Unheeded() && (!l.CanRead || !c.mayGoOn()) {
 			break
 		}
 		if !c.hear(x, l) {
@@ -38,10 +42,10 @@ func (c *conn) download(x *exchange, l *link) {
 	if x.outcome != open {
 		return
 	}
-	if f.r == f.w {
+	if f.r == f.w && !l.Asked() {
 		c.engine.lay(f)
 	}
-	if x.refused != nil && !l.CanRead && l.relay == nil {
+	if x.refused != nil && !l.CanRead && !l.Asked() && l.relay == nil {
 		// With TLS the end of what the endpoint said still comes, behind it.
 		x.hungUp(x.refused)
 	}
@@ -52,7 +56,7 @@ func (c *conn) hear(x *exchange, l *link) bool {
 	f := &x.down
 	c.engine.lend(f)
 	f.compact()
-	n, err := l.Receive(f.buf[f.w:])
+	n, err := l.Receive(f.buf[f.w:], c.batch)
 	switch {
 	case err == poll.ErrWouldBlock:
 		return false

@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"fmt"
 	"io"
 	"net/netip"
 	"runtime/debug"
@@ -67,11 +68,13 @@ type conn struct {
 	closed      func()
 	counter     upstream.Counter
 
+	batch *poll.Batch // of the poller that works on it; nil where another goroutine does
 	state state
 	now   time.Duration
 	since time.Duration // when it became idle, or began to linger
 	reads int           // left until others have their turn
 	late  bool          // told that time is up
+	heeds bool          // resumed, with results to be taken first
 	half  bool          // the client's stream was read to its end
 	x     *exchange     // nil while no byte of a request is there
 	link  *link         // that is in use
@@ -79,42 +82,65 @@ type conn struct {
 }
 
 // Happened is told by the poller.
-func (c *conn) Happened(e poll.Events) { c.post(uint32(e)) }
+func (c *conn) Happened(e poll.Events, batch *poll.Batch) { c.post(uint32(e), batch) }
 
-// post tells the conn something. Unless somebody works on it, the caller does.
-func (c *conn) post(bits uint32) {
+// post tells the conn something. Unless somebody works on it, the caller does,
+// who has the batch of a poller or none.
+func (c *conn) post(bits uint32, batch *poll.Batch) {
 	if bits, mine := c.turn.Claim(bits); mine {
-		c.run(bits)
+		c.run(bits, batch)
 	}
 }
 
 // run works on the conn until there is nothing to do. The caller has the turn. A
 // fault costs this connection only.
-func (c *conn) run(bits uint32) {
+func (c *conn) run(bits uint32, batch *poll.Batch) {
 	defer c.guard()
+	c.batch = batch
+	c.note(bits)
+	c.work()
+}
+
+// Resume goes on with what the batch has done.
+func (c *conn) Resume(*poll.Batch) {
+	defer c.guard()
+	c.heeds = true
+	c.work()
+}
+
+// work takes steps until the conn has to wait, for its batch or for whatever is
+// posted next.
+func (c *conn) work() {
 	for {
-		c.note(bits)
-		c.reads = mostReads
 		for c.advance() {
 		}
-		if c.state == over {
+		if c.heeds && c.state != over && (c.Unheeded() || c.link != nil && c.link.Unheeded()) {
+			panic(fmt.Sprintf("unheeded in state %d: client %v %+v link %+v reads %d x %+v", c.state, c.Unheeded(), c.Socket, c.link, c.reads, c.x))
+		}
+		c.heeds = false
+		switch {
+		case c.state == over:
 			return // the turn does not end: nobody comes after
+		case c.Asked() || c.link != nil && c.link.Asked():
+			c.batch.Hold(c)
+			return
 		}
 		c.arm()
 		if c.reads <= 0 {
-			c.engine.running.Go(func() { c.run(c.turn.Told()) })
+			c.engine.running.Go(func() { c.run(c.turn.Told(), nil) })
 			return
 		}
-		var ended bool
-		if bits, ended = c.turn.End(); ended {
+		bits, ended := c.turn.End()
+		if ended {
 			return
 		}
+		c.note(bits)
 	}
 }
 
 // note takes in what was posted.
 func (c *conn) note(bits uint32) {
-	c.now = c.engine.now()
+	c.now, c.reads = c.engine.now(), mostReads
 	c.Socket.Note(poll.Among(bits))
 	if l := c.link; l != nil {
 		l.Note(poll.Among(bits >> linkShift))
@@ -130,7 +156,7 @@ func (c *conn) note(bits uint32) {
 
 // advance takes one step. It returns false where the conn has to wait.
 func (c *conn) advance() bool {
-	if c.late && c.expired() {
+	if c.late && !c.heeds && c.expired() {
 		c.expire()
 	}
 	switch c.state {
@@ -225,7 +251,9 @@ func (c *conn) read() bool {
 			return false
 		}
 		switch {
-		case c.work(x):
+		case c.Asked():
+			return false
+		case c.take(x):
 			return true
 		case c.half:
 			c.end()
@@ -244,7 +272,7 @@ func (c *conn) read() bool {
 func (c *conn) drink(x *exchange) bool {
 	f := &x.up
 	for c.CanRead && !c.half && f.w < len(f.buf) {
-		n, err := c.Receive(f.buf[f.w:])
+		n, err := c.batch.Receive(&c.Socket, f.buf[f.w:])
 		f.w += n
 		switch {
 		case n > 0:

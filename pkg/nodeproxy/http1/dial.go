@@ -28,7 +28,7 @@ func (e *Engine) dial(c *conn, p *pool) *dial {
 	d := &dial{pool: p, conn: c}
 	e.running.Go(func() {
 		if d.link, d.err = e.connect(c, p); d.state.CompareAndSwap(attempting, attempted) {
-			c.post(dialed)
+			c.post(dialed, nil)
 		} else {
 			d.drop()
 		}

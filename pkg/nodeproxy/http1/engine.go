@@ -101,7 +101,7 @@ func (e *Engine) Serve(c Conn) {
 		conn.end()
 		return
 	}
-	conn.run(0)
+	conn.run(0, nil)
 }
 
 // Forget closes the idle connections of endpoints that no Table names any more.
@@ -120,7 +120,7 @@ func (e *Engine) Reset() {
 	e.over.Store(true)
 	e.watch.walk(func(few []*conn) {
 		for _, c := range few {
-			c.post(killed)
+			c.post(killed, nil)
 		}
 	})
 }

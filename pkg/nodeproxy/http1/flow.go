@@ -46,12 +46,15 @@ func (f *flow) turn(stuck bool, now time.Duration) {
 // waits tells that the sink has not taken everything.
 func (f *flow) waits() bool { return len(f.out) > 0 || len(f.pass) > 0 }
 
-// flush sends what is on its way. done is false where the sink takes no more now.
-func (f *flow) flush(to *poll.Socket, now time.Duration) (done bool, err error) {
+// flush sends what is on its way. done is false where the sink takes no more now,
+// or the batch was asked.
+func (f *flow) flush(to *poll.Socket, batch *poll.Batch, now time.Duration) (done bool, err error) {
 	for f.waits() {
-		n, err := to.Send(f.out[f.sent:], f.pass)
+		n, err := batch.Send(to, f.out[f.sent:], f.pass)
 		if err == poll.ErrWouldBlock {
-			f.turn(true, now)
+			if !to.Asked() {
+				f.turn(true, now)
+			}
 			return false, nil
 		}
 		if err != nil {
@@ -127,7 +130,7 @@ func (e *Engine) lay(f *flow) {
 // passed on as such.
 func (c *conn) carry(f *flow, from, to *poll.Socket) error {
 	for !f.shut {
-		done, err := f.flush(to, c.now)
+		done, err := f.flush(to, nil, c.now)
 		if !done {
 			return err
 		}

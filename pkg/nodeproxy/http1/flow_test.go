@@ -14,7 +14,7 @@ func TestASinkIsWaitedForFromWhenItTakesNoMore(t *testing.T) {
 	for _, before := range []time.Duration{0, time.Second} {
 		f := flow{out: []byte("a"), since: before}
 		for _, now := range []time.Duration{time.Minute, 2 * time.Minute} {
-			if done, err := f.flush(full, now); done || err != nil {
+			if done, err := f.flush(full, nil, now); done || err != nil {
 				t.Fatal(done, err)
 			}
 		}

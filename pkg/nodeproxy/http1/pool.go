@@ -56,8 +56,8 @@ func (l *link) Silent() bool {
 
 // Receive reads what is there, as a Socket's does. With TLS only an end that the
 // endpoint has said is io.EOF.
-func (l *link) Receive(b []byte) (n int, err error) {
-	if n, err = l.Socket.Receive(b); err == io.EOF && l.relay != nil {
+func (l *link) Receive(b []byte, batch *poll.Batch) (n int, err error) {
+	if n, err = batch.Receive(&l.Socket, b); err == io.EOF && l.relay != nil {
 		err = l.relay.End()
 	}
 	return n, err
@@ -70,7 +70,7 @@ func (l *link) undelivered() bool { return l.relay != nil && l.relay.Refused(l.f
 func (l *link) Rests() bool { return l.owner.Load() == nil }
 
 // Happened is told by the poller. What happens to an idle link is the end of it.
-func (l *link) Happened(e poll.Events) {
+func (l *link) Happened(e poll.Events, batch *poll.Batch) {
 	for {
 		c := l.owner.Load()
 		if c == nil {
@@ -82,7 +82,7 @@ func (l *link) Happened(e poll.Events) {
 		bits, mine := c.turn.Claim(uint32(e) << linkShift)
 		heard := mine && c.link == l
 		if mine {
-			c.run(bits)
+			c.run(bits, batch)
 		}
 		if heard || l.owner.Load() == c {
 			return

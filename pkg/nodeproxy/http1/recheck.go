@@ -6,7 +6,7 @@ import "github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 func (e *Engine) Recheck() {
 	e.watch.walk(func(few []*conn) {
 		for _, c := range few {
-			c.post(doubted)
+			c.post(doubted, nil)
 		}
 	})
 }

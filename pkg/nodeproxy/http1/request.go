@@ -9,9 +9,9 @@ import (
 	"github.com/weft-mesh/weft/pkg/telemetry"
 )
 
-// work takes what was read of a request. It returns true where that is enough
+// take takes what was read of a request. It returns true where that is enough
 // to go on with: the state has changed.
-func (c *conn) work(x *exchange) bool {
+func (c *conn) take(x *exchange) bool {
 	f := &x.up
 	if !x.headed {
 		if f.r == f.w {
@@ -98,7 +98,7 @@ func (c *conn) begin(x *exchange) (ok, done bool) {
 	x.up.since, x.up.owed = c.now, x.due(c.engine)
 	if x.request.Expects() {
 		x.down.out = append(x.down.out, "HTTP/1.1 100 Continue\r\n\r\n"...)
-		if _, err := x.down.flush(&c.Socket, c.now); err != nil {
+		if _, err := x.down.flush(&c.Socket, nil, c.now); err != nil {
 			c.gone(x)
 			return false, true
 		}

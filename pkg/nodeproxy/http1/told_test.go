@@ -45,7 +45,7 @@ func TestALinkThatWasLetGoIsLookedAt(t *testing.T) {
 	ended(t, &c.Socket)
 	c.engine.watch.add(c)
 	l.owner.Store(c)
-	l.Happened(poll.Readable | poll.Ended)
+	l.Happened(poll.Readable|poll.Ended, nil)
 	if c.state != over || len(s.idle) > 0 {
 		t.Error("a link that has ended is kept")
 	}
@@ -60,7 +60,7 @@ func TestALinkThatWasTakenMeanwhileIsTold(t *testing.T) {
 		s.mu.Lock()
 		go func() {
 			defer close(told)
-			l.Happened(poll.Readable | poll.Ended)
+			l.Happened(poll.Readable|poll.Ended, nil)
 		}()
 		for range 100 {
 			runtime.Gosched()

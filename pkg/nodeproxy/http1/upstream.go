@@ -156,11 +156,11 @@ func (c *conn) uploads(x *exchange) bool {
 // upload sends what the endpoint takes of the request.
 func (c *conn) upload(x *exchange, l *link) {
 	for x.sent < len(x.out) || !x.streamed && !x.whole && c.gather(x) {
-		n, err := l.Send(x.out[x.sent:], nil)
+		n, err := c.batch.Send(&l.Socket, x.out[x.sent:], nil)
 		switch {
 		case err == poll.ErrWouldBlock:
 			return
-		case err != nil && x.sent == 0:
+		case err != nil && x.sent == 0 && !x.begun:
 			x.outcome, x.why = unsent, err
 			return
 		case err != nil:
@@ -210,7 +210,7 @@ func (c *conn) gather(x *exchange) bool {
 func (c *conn) stream(x *exchange, l *link) {
 	f := &x.up
 	for {
-		done, err := f.flush(&l.Socket, c.now)
+		done, err := f.flush(&l.Socket, nil, c.now)
 		if err != nil {
 			x.refusedBy(l, err)
 		}
@@ -364,7 +364,7 @@ func (c *conn) settle(x *exchange) {
 // answered goes on when the client has taken the answer. A client that may
 // still be sending is given time to read.
 func (c *conn) answered(x *exchange) bool {
-	done, err := x.down.flush(&c.Socket, c.now)
+	done, err := x.down.flush(&c.Socket, c.batch, c.now)
 	switch {
 	case err != nil || c.Broken:
 		c.end()

@@ -63,7 +63,7 @@ func (c *conn) arm() {
 		c.engine.running.Add(1)
 		time.AfterFunc(soon, func() {
 			defer c.engine.running.Done()
-			c.post(timeUp)
+			c.post(timeUp, nil)
 		})
 	}
 }

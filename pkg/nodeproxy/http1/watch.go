@@ -81,7 +81,7 @@ func (e *Engine) observe() {
 		e.watch.walk(func(few []*conn) {
 			for _, c := range few {
 				if overdue(e, c.due.Load(), now) {
-					c.post(timeUp)
+					c.post(timeUp, nil)
 				}
 			}
 		})

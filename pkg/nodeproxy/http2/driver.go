@@ -68,7 +68,7 @@ func (d *driver) start(w *work, first []byte) {
 }
 
 // Happened is told by the poller.
-func (d *driver) Happened(e poll.Events) {
+func (d *driver) Happened(e poll.Events, _ *poll.Batch) {
 	w := &d.conn.engine.works[d.shelf]
 	if e&(poll.Writable|poll.Broken) != 0 {
 		d.conn.resume(w)

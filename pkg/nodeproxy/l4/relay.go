@@ -54,7 +54,7 @@ type end struct {
 }
 
 // Happened is told by the poller.
-func (e *end) Happened(what poll.Events) { e.relay.post(uint32(what) << e.shift) }
+func (e *end) Happened(what poll.Events, _ *poll.Batch) { e.relay.post(uint32(what) << e.shift) }
 
 // prepared returns a relay that may be aborted, and run.
 func prepared(r *relay) *relay {

@@ -26,7 +26,7 @@ type told struct {
 	what Events
 }
 
-func (s *socket) Happened(e Events) { s.told <- told{s, e} }
+func (s *socket) Happened(e Events, _ *Batch) { s.told <- told{s, e} }
 func (s *socket) Rests() bool       { return s.rests }
 
 // world is a Poller and what it tells.
@@ -197,7 +197,7 @@ type blocker struct {
 	at, held chan struct{}
 }
 
-func (b *blocker) Happened(Events) {
+func (b *blocker) Happened(Events, *Batch) {
 	b.once.Do(func() {
 		close(b.at)
 		<-b.held

@@ -11,6 +11,9 @@ import (
 const (
 	// batch is how many events a Poller takes at once.
 	batch = 256
+	// together is how many events are told before what was asked of the Batch is
+	// done: the first of them waits for the last.
+	together = 32
 	// edges is what a socket is watched for, from its begin to its end.
 	edges = syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | syscall.EPOLLPRI | 1<<31 // EPOLLET
 )
@@ -24,6 +27,7 @@ type Poller struct {
 	file   *os.File
 	err    error // it could not be made
 	round  func()
+	batch  Batch
 	looks  atomic.Uint32 // that were begun
 	told   atomic.Uint32 // the last look of which all sockets at rest were told
 	serial atomic.Int32
@@ -44,6 +48,7 @@ func (p *Poller) Start(running *sync.WaitGroup, round func()) error {
 		return p.err
 	}
 	p.file = os.NewFile(uintptr(p.fd), "epoll")
+	_ = p.batch.kernel.open() // without it everything is done one by one
 	running.Go(p.loop)
 	return nil
 }
@@ -100,6 +105,7 @@ func (p *Poller) forget(fd int32) { p.set(fd, nil) }
 // loop tells what happens. It stays within one callback: what comes while it
 // works is told to Go's poller again.
 func (p *Poller) loop() {
+	defer p.batch.kernel.close()
 	raw, err := p.file.SyscallConn()
 	if err != nil {
 		return
@@ -135,14 +141,19 @@ func (p *Poller) wait(events []syscall.EpollEvent) int {
 
 // tell passes on what has not been told yet, to sockets at rest or to all.
 func (p *Poller) tell(events []syscall.EpollEvent, resting bool) {
+	told := 0
 	for i := range events {
 		event := &events[i]
 		if s := p.of(event); s != nil && event.Events != 0 && (!resting || s.rester != nil && s.rester.Rests()) {
 			e := happened(event)
 			event.Events = 0
-			s.on.Happened(e)
+			s.on.Happened(e, &p.batch)
+			if told++; told%together == 0 {
+				p.batch.flush()
+			}
 		}
 	}
+	p.batch.flush()
 }
 
 // of returns the socket that an event is about; nil where it was closed meanwhile.

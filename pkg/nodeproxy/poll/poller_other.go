@@ -53,7 +53,7 @@ func (p *Poller) Add(s *Socket, on Listener) error {
 func (p *Poller) tell(on Listener, e Events) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	on.Happened(e)
+	on.Happened(e, nil)
 	if p.round != nil {
 		p.round()
 	}

@@ -28,9 +28,10 @@ const EventBits = 5
 func Among(bits uint32) Events { return Events(bits) & (1<<EventBits - 1) }
 
 // Listener is who is told about a socket. On Linux it is called by the goroutine
-// of the socket's Poller, elsewhere by any, several at a time.
+// of the socket's Poller and may use its Batch; elsewhere by any, several at a
+// time, and without one.
 type Listener interface {
-	Happened(Events)
+	Happened(Events, *Batch)
 }
 
 // Rester is a Listener whose socket nobody uses at times, which Rests tells. Of
@@ -62,6 +63,20 @@ type Socket struct {
 	Broken   bool
 	Urgent   bool // a read stops at a byte out of band, which the next one passes over
 	CanWrite bool // a write may be taken; of who sends, all else of who receives
+	in, out  errand
+}
+
+// Asked tells that a Batch was asked for something, or has the result.
+func (s *Socket) Asked() bool { return s.in.state != none || s.out.state != none }
+
+// Unheeded tells that nobody has taken what a Batch has done.
+func (s *Socket) Unheeded() bool { return s.in.state == done || s.out.state == done }
+
+// Close closes the socket; nobody hears of it any more.
+func (s *Socket) Close() {
+	s.in.drop()
+	s.out.drop()
+	s.descriptor.Close()
 }
 
 // Note takes in what the Poller has told, for one that does both.
@@ -91,7 +106,11 @@ func (s *Socket) Receive(b []byte) (n int, err error) {
 		return 0, ErrWouldBlock
 	}
 	for {
-		n, err = s.recv(b, 0)
+		if s.in.state == done {
+			n, err = s.in.take()
+		} else {
+			n, err = s.recv(b, 0)
+		}
 		switch {
 		case err == nil && n > 0:
 			if shortReadIsAll && n < len(b) && !s.Ended && !s.Urgent {
@@ -119,7 +138,11 @@ func (s *Socket) Send(a, b []byte) (n int, err error) {
 		return 0, ErrWouldBlock
 	}
 	for {
-		n, err = s.transmit(a, b)
+		if s.out.state == done {
+			n, err = s.out.take()
+		} else {
+			n, err = s.transmit(a, b)
+		}
 		switch {
 		case err == nil:
 			return n, nil
