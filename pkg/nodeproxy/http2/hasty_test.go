@@ -13,16 +13,17 @@ import (
 // answer arrives, though the reset may be told to who sends the body before
 // anybody hears of the answer.
 func TestAnAnswerBeforeAResetArrives(t *testing.T) {
-	at := endpoint(t, func(p *peer, e event) {
+	hasty := func(p *peer, e event) {
 		if e.kind == x.FrameData && e.stream == 1 && len(e.data) > 0 {
 			p.headers(1, true, ":status", "413")
 			_ = p.conn.(*net.TCPConn).SetLinger(0)
 			_ = p.conn.Close()
 		}
-	})
-	w := newWorld(t, http2.Config{}, at)
+	}
+	w := newWorld(t, http2.Config{})
 	piece := strings.Repeat("x", 100)
 	for n := range 300 {
+		w.serve(endpoint(t, hasty)) // the connection that was reset last is not met again
 		p := w.hostile()
 		p.ask(1, false)
 		stop, stopped := make(chan struct{}), make(chan struct{})
