@@ -58,7 +58,7 @@ func (c *conn) hear(x *exchange, l *link) bool {
 	f.compact()
 	n, err := l.Receive(f.buf[f.w:], c.batch)
 	switch {
-	case err == poll.ErrWouldBlock:
+	case err == poll.ErrWouldBlock || err == poll.ErrAsked:
 		return false
 	case err != nil:
 		x.hungUp(err)

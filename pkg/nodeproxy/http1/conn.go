@@ -277,6 +277,8 @@ func (c *conn) drink(x *exchange) bool {
 		switch {
 		case n > 0:
 			f.count(n, x.due(c.engine), c.now)
+		case err == poll.ErrAsked:
+			return true
 		case err == io.EOF:
 			c.half, c.CanRead = true, false
 		case err != poll.ErrWouldBlock && f.r == f.w:

@@ -51,10 +51,11 @@ func (f *flow) waits() bool { return len(f.out) > 0 || len(f.pass) > 0 }
 func (f *flow) flush(to *poll.Socket, batch *poll.Batch, now time.Duration) (done bool, err error) {
 	for f.waits() {
 		n, err := batch.Send(to, f.out[f.sent:], f.pass)
+		if err == poll.ErrAsked {
+			return false, nil
+		}
 		if err == poll.ErrWouldBlock {
-			if !to.Asked() {
-				f.turn(true, now)
-			}
+			f.turn(true, now)
 			return false, nil
 		}
 		if err != nil {

@@ -158,7 +158,7 @@ func (c *conn) upload(x *exchange, l *link) {
 	for x.sent < len(x.out) || !x.streamed && !x.whole && c.gather(x) {
 		n, err := c.batch.Send(&l.Socket, x.out[x.sent:], nil)
 		switch {
-		case err == poll.ErrWouldBlock:
+		case err == poll.ErrWouldBlock || err == poll.ErrAsked:
 			return
 		case err != nil && x.sent == 0 && !x.begun:
 			x.outcome, x.why = unsent, err

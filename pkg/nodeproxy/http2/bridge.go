@@ -156,12 +156,12 @@ func (b *bridge) write(w *work, in []byte) (done int, err error) {
 			n, err := b.driver.write(w, rest[b.sent:])
 			b.sent += n
 			b.gone += n
-			if err != nil {
+			if err != nil && err != poll.ErrAsked {
 				return done, err
 			}
 			if b.sent < len(rest) {
 				b.ahead = used - done
-				return done, nil
+				return done, err
 			}
 		}
 		done, b.sent = used, 0

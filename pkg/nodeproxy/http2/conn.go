@@ -64,6 +64,8 @@ type conn struct {
 	// Of whoever writes.
 	unsent *buffer // what is being written; nil for nothing
 	from   int     // how much of it was
+	rounds int     // how often in a row
+	writer *work   // that has asked its batch
 
 	mu     sync.Mutex // guards all below, and the halves
 	halves map[uint32]*half

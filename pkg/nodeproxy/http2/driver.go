@@ -32,8 +32,9 @@ type driver struct {
 	relay *tlsrelay.Relay // behind the socket where TLS is spoken, else nil
 
 	// Of whoever reads.
-	in   input
-	over bool // the peer broke the rules: what it still sends is dropped
+	reader *work // that has asked its batch, and the result is not taken yet; else nil
+	in     input
+	over   bool // the peer broke the rules: what it still sends is dropped
 }
 
 // progress is what came of reading.
@@ -41,6 +42,7 @@ type progress uint8
 
 const (
 	waits    progress = iota // for what is posted next
+	asks                     // the batch
 	goesOn                   // after others have had their turn
 	finished                 // the connection is over
 )
@@ -68,8 +70,9 @@ func (d *driver) start(w *work, first []byte) {
 }
 
 // Happened is told by the poller.
-func (d *driver) Happened(e poll.Events, _ *poll.Batch) {
+func (d *driver) Happened(e poll.Events, batch *poll.Batch) {
 	w := &d.conn.engine.works[d.shelf]
+	w.batch = batch
 	if e&(poll.Writable|poll.Broken) != 0 {
 		d.conn.resume(w)
 	}
@@ -89,6 +92,14 @@ func (d *driver) post(w *work, bits uint32) {
 // end when the connection is over: nobody comes after. A fault costs this
 // connection only.
 func (d *driver) run(w *work, bits uint32) {
+	d.NoteInput(poll.Events(bits))
+	d.goOn(w)
+}
+
+// Resume goes on with what the batch has read.
+func (d *driver) Resume(*poll.Batch) { d.goOn(d.reader) }
+
+func (d *driver) goOn(w *work) {
 	over := true
 	defer func() {
 		if over {
@@ -97,9 +108,12 @@ func (d *driver) run(w *work, bits uint32) {
 	}()
 	defer d.conn.engine.guard("a connection failed by a fault of the proxy")
 	for {
-		d.NoteInput(poll.Events(bits))
 		switch d.read(w) {
 		case finished:
+			return
+		case asks:
+			over = false
+			w.batch.Hold(d)
 			return
 		case goesOn:
 			over = false
@@ -110,11 +124,12 @@ func (d *driver) run(w *work, bits uint32) {
 			})
 			return
 		}
-		var ended bool
-		if bits, ended = d.turn.End(); ended {
+		bits, ended := d.turn.End()
+		if ended {
 			over = false
 			return
 		}
+		d.NoteInput(poll.Events(bits))
 	}
 }
 
@@ -128,13 +143,18 @@ func (d *driver) readFrames(w *work) progress {
 		if c.killed.Load() {
 			return finished
 		}
-		if c.full() {
+		if d.reader == nil && c.full() {
 			return waits
 		}
 		if d.in.memory == nil {
 			d.in.memory = c.engine.readers.get()
 		}
-		n, err := d.Receive((*d.in.memory)[d.in.have:])
+		n, err := w.batch.Receive(&d.Socket, (*d.in.memory)[d.in.have:])
+		if err == poll.ErrAsked {
+			d.reader = w
+			return asks
+		}
+		d.reader = nil
 		if err == poll.ErrWouldBlock {
 			d.in.lay(c)
 			return waits
@@ -153,10 +173,10 @@ func (d *driver) readFrames(w *work) progress {
 }
 
 // write implements wire.
-func (d *driver) write(_ *work, b []byte) (n int, err error) {
+func (d *driver) write(w *work, b []byte) (n int, err error) {
 	for n < len(b) {
 		d.CanWrite = true // nobody else keeps that
-		m, err := d.Send(b[n:], nil)
+		m, err := w.batch.Send(&d.Socket, b[n:], nil)
 		if err == poll.ErrWouldBlock {
 			break
 		}

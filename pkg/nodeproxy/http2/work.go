@@ -5,6 +5,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/weft-mesh/weft/pkg/nodeproxy/poll"
 )
 
 // work is what a goroutine does between two waits: the connections it has
@@ -14,6 +16,7 @@ import (
 type work struct {
 	engine  *Engine
 	now     time.Time
+	batch   *poll.Batch // of its poller; nil for none
 	dirty   []*conn
 	pools   []*pool
 	retired []*conn   // to be taken out of their pools
@@ -71,7 +74,7 @@ func (c *conn) flush(w *work) {
 		c.mu.Unlock()
 		return
 	}
-	c.writing = true
+	c.writing, c.rounds = true, 0
 	c.mu.Unlock()
 	c.write(w)
 }
@@ -87,11 +90,14 @@ func (c *conn) resume(w *work) {
 		c.mu.Unlock()
 		return
 	}
-	c.writing = true
+	c.writing, c.rounds = true, 0
 	c.mu.Unlock()
 	w.now = time.Now()
 	c.write(w)
 }
+
+// Resume goes on with what the batch has written.
+func (c *conn) Resume(*poll.Batch) { c.write(c.writer) }
 
 // write writes what there is until there is no more, or the socket is full. The
 // caller has set writing. A fault ends this connection: nobody would write on.
@@ -103,8 +109,15 @@ func (c *conn) write(w *work) {
 		}
 	}()
 	defer c.engine.guard("a connection failed by a fault of the proxy")
-	for round := 0; c.hasMore(w); round++ {
+	for ; c.hasMore(w); c.rounds++ {
 		n, err := c.wire.write(w, c.unsent.b[c.from:])
+		if err == poll.ErrAsked {
+			c.from += n
+			c.writer = w
+			w.batch.Hold(c)
+			sound = true
+			return
+		}
 		if err != nil {
 			sound = true
 			c.refused(err)
@@ -124,11 +137,12 @@ func (c *conn) write(w *work) {
 		w.refund(c.unsent.credits)
 		c.engine.buffers.put(c.unsent)
 		c.unsent = nil
-		if round >= mostRounds {
+		if c.rounds >= mostRounds {
 			sound = true
 			c.engine.running.Go(func() {
 				w := &work{engine: c.engine, now: time.Now()}
 				defer w.finish()
+				c.rounds = 0
 				c.write(w)
 			})
 			return

@@ -51,7 +51,7 @@ type aioEvent struct {
 // aioRing is the head of the results, which the kernel has mapped into the
 // process (struct aio_ring).
 type aioRing struct {
-	id, length, head, tail     uint32
+	id, length, head, tail      uint32
 	magic, compat, incompat, at uint32
 }
 

@@ -11,9 +11,9 @@ import (
 // defences against speculation, that is half of what small messages cost. A nil
 // Batch does everything at once.
 //
-// Whoever asks for something and finds the socket Asked afterwards has it held: it
-// keeps its turn and the memory, is resumed, and asks for just the same once more,
-// which gets the result. A Batch belongs to the goroutine of its Poller.
+// Whoever is told ErrAsked calls Hold, keeps its turn and the memory, and is resumed:
+// then it asks for just the same once more, which gets the result. A Batch belongs
+// to the goroutine of its Poller.
 type Batch struct {
 	asks   []ask
 	held   []Resumer
@@ -58,7 +58,7 @@ func (q *Batch) Receive(s *Socket, b []byte) (int, error) {
 	}
 	s.CanRead = false
 	q.ask(&s.in, ask{socket: s, a: b})
-	return 0, ErrWouldBlock
+	return 0, ErrAsked
 }
 
 // Send is Send of the socket, or asks for it.
@@ -68,7 +68,7 @@ func (q *Batch) Send(s *Socket, a, b []byte) (int, error) {
 	}
 	s.CanWrite = false
 	q.ask(&s.out, ask{socket: s, send: true, a: a, b: b})
-	return 0, ErrWouldBlock
+	return 0, ErrAsked
 }
 
 func (q *Batch) ask(e *errand, a ask) {
@@ -80,9 +80,9 @@ func (q *Batch) ask(e *errand, a ask) {
 func (q *Batch) Hold(r Resumer) { q.held = append(q.held, r) }
 
 // flush does what was asked for and resumes those who asked, until they ask for
-// nothing more.
-func (q *Batch) flush() {
-	for len(q.held) > 0 {
+// nothing more. It returns whether there was anything.
+func (q *Batch) flush() (any bool) {
+	for ; len(q.held) > 0; any = true {
 		q.do()
 		held := q.held
 		q.held, q.spare = q.spare[:0], nil
@@ -92,6 +92,7 @@ func (q *Batch) flush() {
 		}
 		q.spare = held
 	}
+	return any
 }
 
 // do does what was asked for.

@@ -27,7 +27,7 @@ type told struct {
 }
 
 func (s *socket) Happened(e Events, _ *Batch) { s.told <- told{s, e} }
-func (s *socket) Rests() bool       { return s.rests }
+func (s *socket) Rests() bool                 { return s.rests }
 
 // world is a Poller and what it tells.
 type world struct {

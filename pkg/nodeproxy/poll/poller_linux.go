@@ -36,8 +36,8 @@ type Poller struct {
 }
 
 // Start opens the Poller and runs its loop, which running counts. Round is
-// called after each batch of events was told, by the same goroutine; it may be
-// nil.
+// called after each batch of events was told, and again after what it asked the
+// Batch for was done, by the same goroutine; it may be nil.
 func (p *Poller) Start(running *sync.WaitGroup, round func()) error {
 	p.round = round
 	p.socks.Store(&[]atomic.Pointer[Socket]{})
@@ -120,7 +120,7 @@ func (p *Poller) loop() {
 				p.told.Store(look)
 			}
 			p.tell(events[:n], false)
-			if n > 0 && p.round != nil {
+			for again := n > 0 && p.round != nil; again; again = p.batch.flush() {
 				p.round()
 			}
 			if n < len(events) {
@@ -149,11 +149,11 @@ func (p *Poller) tell(events []syscall.EpollEvent, resting bool) {
 			event.Events = 0
 			s.on.Happened(e, &p.batch)
 			if told++; told%together == 0 {
-				p.batch.flush()
+				_ = p.batch.flush()
 			}
 		}
 	}
-	p.batch.flush()
+	_ = p.batch.flush()
 }
 
 // of returns the socket that an event is about; nil where it was closed meanwhile.

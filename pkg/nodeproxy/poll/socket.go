@@ -9,6 +9,9 @@ import (
 // ErrWouldBlock tells that the kernel has nothing, or takes nothing, now.
 var ErrWouldBlock = errors.New("would block")
 
+// ErrAsked tells that a Batch will do it.
+var ErrAsked = errors.New("asked of the batch")
+
 // Events is what has happened to a socket since it was told last.
 type Events uint32
 
