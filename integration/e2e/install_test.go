@@ -30,6 +30,11 @@ func testInstall(c *cluster) {
 	if took > time.Minute {
 		c.Errorf("Ready after %v; want at most a minute", took)
 	}
+	// The container runtime's own seccomp profile lets it through.
+	log, err := c.try(c.kubectlBin, "-n", "weft", "logs", "-l", "app.kubernetes.io/name=weft-node", "--tail=-1")
+	if c.own && (err != nil || !strings.Contains(log, "starting") || strings.Contains(log, "io_submit")) {
+		c.Errorf("a proxy does without io_submit, or has not logged: %v\n%s", err, log)
+	}
 }
 
 // testCheck: a whole mesh passes weft check.

@@ -14,6 +14,7 @@ import (
 	"github.com/weft-mesh/weft/pkg/nodeproxy/http2"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/l4"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/limits"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/poll"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 	"github.com/weft-mesh/weft/pkg/route"
 	"github.com/weft-mesh/weft/pkg/telemetry"
@@ -79,6 +80,9 @@ func New(config Config) *Proxy {
 	p := &Proxy{config: config, listeners: map[upstream.Key]*listener{}, doubt: make(chan struct{}, 1)}
 	p.state.Denials = newDenials(config.Log, config.Metrics)
 	p.life, p.end = context.WithCancel(context.Background())
+	if err := poll.Batches(); err != nil {
+		config.Log.Info().Err(err).Msg("each read and each write is a system call of its own, which costs processor time and nothing else: io_submit(2) is not to be had")
+	}
 	dialer := upstream.Dialer{Timeout: config.Limits.ConnectTimeout, Most: config.Limits.Connections}
 	p.tcp = l4.TCP{
 		Log: config.Log, Metrics: config.Metrics, Events: config.Connections, Dialer: dialer, Current: p.current.Load,

@@ -7,9 +7,9 @@ import (
 )
 
 // kernel does many things with one system call: io_submit(2), which works on
-// sockets that do not block as if each were read and written in turn. It is given
-// whatever the default seccomp profiles of container runtimes let through, unlike
-// io_uring, and costs no more. Where it is missing nothing is done by it.
+// sockets that do not block as if each were read or written in turn. The default
+// seccomp profiles of container runtimes let it through, unlike io_uring, which
+// costs as much. Where it is not to be had it does nothing.
 type kernel struct {
 	context uintptr // 0 for none: the address of its ring of results
 	blocks  [mostAtOnce]controlBlock
@@ -56,6 +56,14 @@ type aioRing struct {
 }
 
 const aioMagic = 0xa10a10a1
+
+// Batches tells whether the kernel does what a Batch is asked for with one system
+// call; the error says why not.
+func Batches() error {
+	var k kernel
+	defer k.close()
+	return k.open()
+}
 
 // open makes it ready.
 func (k *kernel) open() error {

@@ -2,6 +2,11 @@
 
 package poll
 
+import "errors"
+
+// Batches tells that each thing is a system call of its own.
+func Batches() error { return errors.ErrUnsupported }
+
 // kernel does one thing with each system call.
 type kernel struct{}
 

@@ -7,6 +7,9 @@
 //	err = p.Add(&s, on)    // from now on, on.Happened is told
 //	n, err := s.Receive(b) // ErrWouldBlock: the next word is an event
 //
+// What happens to many sockets at once is worth little if each is then read and
+// written by a system call of its own: a Batch does that for all of them.
+//
 // On Linux a Poller is an epoll instance, edge-triggered, in which every socket
 // is registered once; its own descriptor waits in Go's poller. Elsewhere it is
 // two goroutines for each socket.
