@@ -80,9 +80,9 @@ func New(config Config) *Proxy {
 	p := &Proxy{config: config, listeners: map[upstream.Key]*listener{}, doubt: make(chan struct{}, 1)}
 	p.state.Denials = newDenials(config.Log, config.Metrics)
 	p.life, p.end = context.WithCancel(context.Background())
-	if err := poll.Batches(); err != nil {
-		config.Log.Info().Err(err).Msg("each read and each write is a system call of its own, which costs processor time and nothing else: io_submit(2) is not to be had")
-	}
+	// Without io_submit(2) nothing is missing but processor time.
+	err := poll.Batches()
+	config.Log.Info().Bool("io_submit", err == nil).AnErr("why", err).Msg("proxy: starting")
 	dialer := upstream.Dialer{Timeout: config.Limits.ConnectTimeout, Most: config.Limits.Connections}
 	p.tcp = l4.TCP{
 		Log: config.Log, Metrics: config.Metrics, Events: config.Connections, Dialer: dialer, Current: p.current.Load,
