@@ -75,7 +75,7 @@ func bridgeLimits(most limits.Limits) *limits.Limits {
 
 // read reads and does what there is to do.
 func (b *bridge) read(w *work) progress {
-	for range mostReads {
+	for ; b.reads > 0; b.reads-- {
 		if b.conn.killed.Load() {
 			return finished
 		}

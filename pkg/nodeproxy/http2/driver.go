@@ -33,6 +33,7 @@ type driver struct {
 
 	// Of whoever reads.
 	reader *work // that has asked its batch, and the result is not taken yet; else nil
+	reads  int   // left until others have their turn
 	in     input
 	over   bool // the peer broke the rules: what it still sends is dropped
 }
@@ -92,8 +93,14 @@ func (d *driver) post(w *work, bits uint32) {
 // end when the connection is over: nobody comes after. A fault costs this
 // connection only.
 func (d *driver) run(w *work, bits uint32) {
-	d.NoteInput(poll.Events(bits))
+	d.note(bits)
 	d.goOn(w)
+}
+
+// note takes in what was told.
+func (d *driver) note(bits uint32) {
+	d.NoteInput(poll.Events(bits))
+	d.reads = mostReads
 }
 
 // Resume goes on with what the batch has read.
@@ -129,7 +136,7 @@ func (d *driver) goOn(w *work) {
 			over = false
 			return
 		}
-		d.NoteInput(poll.Events(bits))
+		d.note(bits)
 	}
 }
 
@@ -139,7 +146,7 @@ func (d *driver) readFrames(w *work) progress {
 	if d.in.memory != nil && d.in.have > 0 && !d.over {
 		d.over = !d.in.digest(c, w)
 	}
-	for range mostReads {
+	for ; d.reads > 0; d.reads-- {
 		if c.killed.Load() {
 			return finished
 		}

@@ -33,9 +33,10 @@ type relay struct {
 	counter *telemetry.Connection
 
 	turn     poll.Turn
-	ends     [2]end     // the client's and the server's
-	up, down stream     // to the server, to the client
-	ended    chan error // how each of the two has ended
+	batch    *poll.Batch // of the poller that works on it; nil where another goroutine does
+	ends     [2]end      // the client's and the server's
+	up, down stream      // to the server, to the client
+	ended    chan error  // how each of the two has ended
 	closed   chan struct{}
 }
 
@@ -54,7 +55,9 @@ type end struct {
 }
 
 // Happened is told by the poller.
-func (e *end) Happened(what poll.Events, _ *poll.Batch) { e.relay.post(uint32(what) << e.shift) }
+func (e *end) Happened(what poll.Events, batch *poll.Batch) {
+	e.relay.post(uint32(what)<<e.shift, batch)
+}
 
 // prepared returns a relay that may be aborted, and run.
 func prepared(r *relay) *relay {
@@ -71,7 +74,7 @@ func (r *relay) run(ctx context.Context) (reset bool) {
 	if r.open() != nil {
 		return true
 	}
-	r.work(r.turn.Told())
+	r.work(r.turn.Told(), nil)
 	defer context.AfterFunc(ctx, r.abort)()
 	how := uint32(closing)
 	if r.wait() == nil {
@@ -87,7 +90,7 @@ func (r *relay) run(ctx context.Context) (reset bool) {
 		case <-timer.C:
 		}
 	}
-	r.post(how)
+	r.post(how, nil)
 	<-r.closed
 	return how&resets != 0
 }
@@ -125,34 +128,57 @@ func (r *relay) closeEnds(ends ...*end) {
 }
 
 // post tells the relay something. Unless somebody works on it, the caller does.
-func (r *relay) post(bits uint32) {
+func (r *relay) post(bits uint32, batch *poll.Batch) {
 	if bits, mine := r.turn.Claim(bits); mine {
-		r.work(bits)
+		r.work(bits, batch)
 	}
 }
 
-// work moves what can be moved until nothing is posted any more. The caller has
-// the turn.
-func (r *relay) work(bits uint32) {
+// work heeds what was posted. The caller has the turn.
+func (r *relay) work(bits uint32, batch *poll.Batch) {
+	r.batch = batch
+	if r.note(bits) {
+		r.goOn()
+	}
+}
+
+// Resume goes on with what the batch has done.
+func (r *relay) Resume(*poll.Batch) { r.goOn() }
+
+// note takes in what was posted. It returns false where the relay is over: then
+// the turn does not end, since nobody comes after.
+func (r *relay) note(bits uint32) bool {
+	for i := range r.ends {
+		r.ends[i].Note(poll.Among(bits >> r.ends[i].shift))
+	}
+	if bits&aborted != 0 {
+		r.end(&r.up, errAborted)
+		r.end(&r.down, errAborted)
+	}
+	if bits&closing != 0 {
+		r.close(bits&resets != 0)
+		return false
+	}
+	r.up.turns, r.down.turns = mostPieces, mostPieces
+	return true
+}
+
+// goOn moves what can be moved until nothing is posted any more, or the batch was
+// asked.
+func (r *relay) goOn() {
 	for {
-		for i := range r.ends {
-			r.ends[i].Note(poll.Among(bits >> r.ends[i].shift))
+		up, down := r.move(&r.up), r.move(&r.down)
+		if r.ends[0].Asked() || r.ends[1].Asked() {
+			r.batch.Hold(r)
+			return
 		}
-		if bits&aborted != 0 {
-			r.end(&r.up, errAborted)
-			r.end(&r.down, errAborted)
-		}
-		if bits&closing != 0 {
-			r.close(bits&resets != 0)
-			return // the turn does not end: nobody comes after
-		}
-		if up, down := r.move(&r.up), r.move(&r.down); up || down {
-			r.running.Go(func() { r.work(r.turn.Told()) })
+		if up || down {
+			r.running.Go(func() { r.work(r.turn.Told(), nil) })
 			return
 		}
 		r.heedResets()
-		var ended bool
-		if bits, ended = r.turn.End(); ended {
+		bits, ended := r.turn.End()
+		if ended || !r.note(bits) {
 			return
 		}
 	}
@@ -166,13 +192,15 @@ func (r *relay) move(s *stream) (goesOn bool) {
 	}
 	defer func() {
 		if recover() != nil {
+			r.ends[0].Forget()
+			r.ends[1].Forget()
 			s.finish(errPanic)
 		}
 		if s.done {
 			r.ended <- s.err
 		}
 	}()
-	return s.move()
+	return s.move(r.batch)
 }
 
 // heedResets ends a direction to a connection that was reset after its own stream
@@ -249,4 +277,4 @@ var (
 )
 
 // abort resets both connections now.
-func (r *relay) abort() { r.post(aborted) }
+func (r *relay) abort() { r.post(aborted, nil) }

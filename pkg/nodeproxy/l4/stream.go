@@ -49,6 +49,7 @@ type stream struct {
 	rest  []byte            // goes first
 	pipe  pipe              // open while splicing
 	left  int               // bytes in the pipe
+	turns int               // until others have theirs
 	over  bool              // the end of the stream was read
 	done  bool              // and passed on, or the stream broke
 	err   error             // why it broke
@@ -56,9 +57,9 @@ type stream struct {
 
 // move moves what is there, and passes the end on. It returns true where others
 // are to have their turn before it goes on.
-func (s *stream) move() (goesOn bool) {
-	for range mostPieces {
-		if s.done || !s.flush() {
+func (s *stream) move(batch *poll.Batch) (goesOn bool) {
+	for ; s.turns > 0; s.turns-- {
+		if s.done || !s.flush(batch) {
 			return false
 		}
 		switch {
@@ -76,7 +77,9 @@ func (s *stream) move() (goesOn bool) {
 		case s.pipe.isOpen():
 			s.fill()
 		default:
-			s.read()
+			if asked := s.read(batch); asked {
+				return false
+			}
 		}
 	}
 	return true
@@ -99,10 +102,10 @@ func (s *stream) lay() {
 
 // flush writes what was read. It returns false where that takes more time, or
 // the stream broke.
-func (s *stream) flush() bool {
+func (s *stream) flush(batch *poll.Batch) bool {
 	for len(s.rest)+s.left > 0 {
-		n, err := s.write()
-		if errors.Is(err, poll.ErrWouldBlock) {
+		n, err := s.write(batch)
+		if err == poll.ErrAsked || errors.Is(err, poll.ErrWouldBlock) {
 			return false
 		}
 		if err != nil {
@@ -116,9 +119,9 @@ func (s *stream) flush() bool {
 }
 
 // write writes once.
-func (s *stream) write() (n int, err error) {
+func (s *stream) write(batch *poll.Batch) (n int, err error) {
 	if len(s.rest) > 0 {
-		n, err = s.to.Send(s.rest, nil)
+		n, err = batch.Send(s.to, s.rest, nil)
 		s.rest = s.rest[n:]
 		return n, err
 	}
@@ -133,22 +136,25 @@ func (s *stream) write() (n int, err error) {
 	return n, err
 }
 
-// read reads once, to copy.
-func (s *stream) read() {
+// read reads once, to copy, or asks the batch for it.
+func (s *stream) read(batch *poll.Batch) (asked bool) {
 	if s.piece == nil {
 		s.piece = s.pieces.get()
 	}
-	n, err := s.from.Receive(s.piece[:])
+	n, err := batch.Receive(s.from, s.piece[:])
 	switch {
+	case err == poll.ErrAsked:
+		return true
 	case err == io.EOF:
 		s.over = true
 	case err != nil && !errors.Is(err, poll.ErrWouldBlock):
 		s.finish(err)
-		return
+		return false
 	}
 	if s.rest = s.piece[:n]; s.isLong(n) {
 		s.pipe.open()
 	}
+	return false
 }
 
 // fill reads once, to splice. The pipe is empty, and closes where the other

@@ -75,10 +75,15 @@ func (s *Socket) Asked() bool { return s.in.state != none || s.out.state != none
 // Unheeded tells that nobody has taken what a Batch has done.
 func (s *Socket) Unheeded() bool { return s.in.state == done || s.out.state == done }
 
-// Close closes the socket; nobody hears of it any more.
-func (s *Socket) Close() {
+// Forget takes back what a Batch was asked for.
+func (s *Socket) Forget() {
 	s.in.drop()
 	s.out.drop()
+}
+
+// Close closes the socket; nobody hears of it any more.
+func (s *Socket) Close() {
+	s.Forget()
 	s.descriptor.Close()
 }
 
