@@ -1,7 +1,6 @@
 package http1
 
 import (
-	"fmt"
 	"io"
 	"net/netip"
 	"runtime/debug"
@@ -114,13 +113,13 @@ func (c *conn) work() {
 	for {
 		for c.advance() {
 		}
-		if c.heeds && c.state != over && (c.Unheeded() || c.link != nil && c.link.Unheeded()) {
-			panic(fmt.Sprintf("unheeded in state %d: client %v %+v link %+v reads %d x %+v", c.state, c.Unheeded(), c.Socket, c.link, c.reads, c.x))
-		}
+		heeds := c.heeds
 		c.heeds = false
 		switch {
 		case c.state == over:
 			return // the turn does not end: nobody comes after
+		case heeds && (c.Unheeded() || c.link != nil && c.link.Unheeded()):
+			panic("a step did not take what it had asked for")
 		case c.Asked() || c.link != nil && c.link.Asked():
 			c.batch.Hold(c)
 			return
