@@ -118,6 +118,10 @@ func (c *conn) head(x *exchange) bool {
 		x.expect()
 		return true
 	}
+	if r.Switched() && x.sent < len(x.out) {
+		x.outcome, x.why = malformed, wire.ErrSwitchEarly
+		return false
+	}
 	x.try.Answered()
 	if x.policy.Active() && !c.judge(x, r) {
 		return false

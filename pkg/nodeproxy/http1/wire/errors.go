@@ -35,6 +35,7 @@ var (
 	ErrVersion      = &Error{505, "this version is not spoken here"}
 	ErrStatusLine   = &Error{502, "malformed status line"}
 	ErrSwitch       = &Error{502, "protocol switched without being asked"}
+	ErrSwitchEarly  = &Error{502, "protocol switched before the request was sent whole"}
 	ErrInterim      = &Error{502, "too many interim responses"}
 	ErrTrailerLong  = &Error{431, "trailers too long"}
 	ErrPRI          = &Error{400, "the preface of another version"}
