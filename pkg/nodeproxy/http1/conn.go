@@ -101,7 +101,7 @@ func (c *conn) run(bits uint32, batch *poll.Batch) {
 }
 
 // Resume goes on with what the batch has done.
-func (c *conn) Resume(*poll.Batch) {
+func (c *conn) Resume() {
 	defer c.guard()
 	c.heeds = true
 	c.work()

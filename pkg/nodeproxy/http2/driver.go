@@ -104,7 +104,7 @@ func (d *driver) note(bits uint32) {
 }
 
 // Resume goes on with what the batch has read.
-func (d *driver) Resume(*poll.Batch) { d.goOn(d.reader) }
+func (d *driver) Resume() { d.goOn(d.reader) }
 
 func (d *driver) goOn(w *work) {
 	over := true

@@ -97,7 +97,7 @@ func (c *conn) resume(w *work) {
 }
 
 // Resume goes on with what the batch has written.
-func (c *conn) Resume(*poll.Batch) { c.write(c.writer) }
+func (c *conn) Resume() { c.write(c.writer) }
 
 // write writes what there is until there is no more, or the socket is full. The
 // caller has set writing. A fault ends this connection: nobody would write on.

@@ -143,7 +143,7 @@ func (r *relay) work(bits uint32, batch *poll.Batch) {
 }
 
 // Resume goes on with what the batch has done.
-func (r *relay) Resume(*poll.Batch) { r.goOn() }
+func (r *relay) Resume() { r.goOn() }
 
 // note takes in what was posted. It returns false where the relay is over: then
 // the turn does not end, since nobody comes after.
@@ -192,9 +192,11 @@ func (r *relay) move(s *stream) (goesOn bool) {
 	}
 	defer func() {
 		if recover() != nil {
+			// What was asked for is forgotten, for both directions.
 			r.ends[0].Forget()
 			r.ends[1].Forget()
 			s.finish(errPanic)
+			r.end(s.other, errPanic)
 		}
 		if s.done {
 			r.ended <- s.err

@@ -11,6 +11,7 @@ import (
 // seccomp profiles of container runtimes let it through, unlike io_uring, which
 // costs as much. Where it is not to be had it does nothing.
 type kernel struct {
+	opened  bool
 	context uintptr // 0 for none: the address of its ring of results
 	blocks  [mostAtOnce]controlBlock
 	list    [mostAtOnce]*controlBlock
@@ -65,8 +66,10 @@ func Batches() error {
 	return k.open()
 }
 
-// open makes it ready.
+// open makes it ready. What a machine has of this is counted (fs.aio-max-nr), so
+// that a Batch takes it only when it is asked for two things at once.
 func (k *kernel) open() error {
+	k.opened = true
 	_, _, errno := syscall.RawSyscall(syscall.SYS_IO_SETUP, mostAtOnce, uintptr(unsafe.Pointer(&k.context)), 0)
 	if errno != 0 {
 		k.context = 0
@@ -92,6 +95,9 @@ func (k *kernel) ring() *aioRing { return *(**aioRing)(unsafe.Pointer(&k.context
 
 // do does the first of some things, and tells how many.
 func (k *kernel) do(asks []ask) int {
+	if !k.opened {
+		_ = k.open() // without it everything is done one by one
+	}
 	if k.context == 0 {
 		return 0
 	}
@@ -131,9 +137,12 @@ func (k *kernel) prepare(i int, a *ask) {
 }
 
 // reap takes the results. They are all there: nothing on a socket that does not
-// block is done later.
+// block is done later, when the memory may be another's.
 func (k *kernel) reap(asks []ask) {
 	ring := k.ring()
+	if there := atomic.LoadUint32(&ring.tail) + ring.length - ring.head; int(there%ring.length) != len(asks) {
+		panic("io_submit has put off what it was given")
+	}
 	events := unsafe.Slice((*aioEvent)(unsafe.Add(unsafe.Pointer(ring), ring.at)), ring.length)
 	head := ring.head
 	for range asks {

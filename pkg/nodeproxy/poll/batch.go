@@ -24,7 +24,7 @@ type Batch struct {
 // Resumer is who has asked a Batch for something.
 type Resumer interface {
 	// Resume goes on with the result, and may ask for more.
-	Resume(*Batch)
+	Resume()
 }
 
 // ask is one thing to be done: to read into a, or to write a and then b. The
@@ -53,21 +53,21 @@ const (
 
 // Receive is Receive of the socket, or asks for it.
 func (q *Batch) Receive(s *Socket, b []byte) (int, error) {
-	if q == nil || s.in.state == done || !s.CanRead {
+	if q == nil || s.receiving.state == done || !s.CanRead {
 		return s.Receive(b)
 	}
 	s.CanRead = false
-	q.ask(&s.in, ask{socket: s, a: b})
+	q.ask(&s.receiving, ask{socket: s, a: b})
 	return 0, ErrAsked
 }
 
 // Send is Send of the socket, or asks for it.
 func (q *Batch) Send(s *Socket, a, b []byte) (int, error) {
-	if q == nil || s.out.state == done || !s.CanWrite {
+	if q == nil || s.sending.state == done || !s.CanWrite {
 		return s.Send(a, b)
 	}
 	s.CanWrite = false
-	q.ask(&s.out, ask{socket: s, send: true, a: a, b: b})
+	q.ask(&s.sending, ask{socket: s, send: true, a: a, b: b})
 	return 0, ErrAsked
 }
 
@@ -88,7 +88,7 @@ func (q *Batch) flush() (any bool) {
 		q.held, q.spare = q.spare[:0], nil
 		for i, r := range held {
 			held[i] = nil
-			r.Resume(q)
+			r.Resume()
 		}
 		q.spare = held
 	}
@@ -130,9 +130,9 @@ func (a *ask) do() {
 func (a *ask) did(n int, errno syscall.Errno) {
 	s := a.socket
 	if a.send {
-		s.out, s.CanWrite = errand{state: done, n: n, errno: errno}, true
+		s.sending, s.CanWrite = errand{state: done, n: n, errno: errno}, true
 	} else {
-		s.in, s.CanRead = errand{state: done, n: n, errno: errno}, true
+		s.receiving, s.CanRead = errand{state: done, n: n, errno: errno}, true
 	}
 }
 

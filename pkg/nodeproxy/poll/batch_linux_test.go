@@ -14,20 +14,21 @@ import (
 // asker asks a Batch for one thing and keeps what came of it.
 type asker struct {
 	*socket
+	q    *Batch
 	send bool
 	a, b []byte
 	n    int
 	err  error
 }
 
-func (a *asker) Resume(q *Batch) {
+func (a *asker) Resume() {
 	if a.send {
-		a.n, a.err = q.Send(&a.Socket, a.a, a.b)
+		a.n, a.err = a.q.Send(&a.Socket, a.a, a.b)
 	} else {
-		a.n, a.err = q.Receive(&a.Socket, a.a)
+		a.n, a.err = a.q.Receive(&a.Socket, a.a)
 	}
 	if a.err == ErrAsked {
-		q.Hold(a)
+		a.q.Hold(a)
 	}
 }
 
@@ -35,7 +36,8 @@ func (a *asker) Resume(q *Batch) {
 func asks(t *testing.T, q *Batch, all ...*asker) {
 	t.Helper()
 	for _, a := range all {
-		if a.Resume(q); a.err != ErrAsked {
+		a.q = q
+		if a.Resume(); a.err != ErrAsked {
 			t.Fatalf("asked: %d, %v", a.n, a.err)
 		}
 	}
@@ -49,12 +51,13 @@ func batches(t *testing.T, f func(*testing.T, *world, *Batch)) {
 	for _, helped := range []bool{true, false} {
 		t.Run(fmt.Sprint("helped=", helped), func(t *testing.T) {
 			q := &Batch{}
-			if helped {
-				if err := q.kernel.open(); err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(q.kernel.close)
+			if err := q.kernel.open(); err != nil {
+				t.Fatal(err)
 			}
+			if !helped {
+				q.kernel.close()
+			}
+			t.Cleanup(q.kernel.close)
 			f(t, newWorld(t), q)
 		})
 	}
@@ -148,7 +151,8 @@ func TestABatchForgetsAClosedSocket(t *testing.T) {
 		if _, err := q.Send(&gone.Socket, gone.a, nil); err != ErrAsked {
 			t.Fatal(err)
 		}
-		stays.Resume(q)
+		stays.q = q
+		stays.Resume()
 		number := gone.FD()
 		gone.Close()
 		gone.over = true
@@ -222,7 +226,8 @@ func BenchmarkBatch(b *testing.B) {
 				for _, all := range [][]*asker{senders, receivers} {
 					for _, a := range all {
 						a.CanRead = true
-						a.Resume(q)
+						a.q = q
+						a.Resume()
 					}
 					if together {
 						q.flush()

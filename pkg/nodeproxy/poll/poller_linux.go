@@ -12,7 +12,8 @@ const (
 	// batch is how many events a Poller takes at once.
 	batch = 256
 	// together is how many events are told before what was asked of the Batch is
-	// done: the first of them waits for the last.
+	// done: the first of them waits for the last. Most ask for two things at
+	// most.
 	together = 32
 	// edges is what a socket is watched for, from its begin to its end.
 	edges = syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | syscall.EPOLLPRI | 1<<31 // EPOLLET
@@ -48,7 +49,6 @@ func (p *Poller) Start(running *sync.WaitGroup, round func()) error {
 		return p.err
 	}
 	p.file = os.NewFile(uintptr(p.fd), "epoll")
-	_ = p.batch.kernel.open() // without it everything is done one by one
 	running.Go(p.loop)
 	return nil
 }

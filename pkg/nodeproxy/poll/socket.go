@@ -66,19 +66,20 @@ type Socket struct {
 	Broken   bool
 	Urgent   bool // a read stops at a byte out of band, which the next one passes over
 	CanWrite bool // a write may be taken; of who sends, all else of who receives
-	in, out  errand
+
+	receiving, sending errand
 }
 
 // Asked tells that a Batch was asked for something, or has the result.
-func (s *Socket) Asked() bool { return s.in.state != none || s.out.state != none }
+func (s *Socket) Asked() bool { return s.receiving.state != none || s.sending.state != none }
 
 // Unheeded tells that nobody has taken what a Batch has done.
-func (s *Socket) Unheeded() bool { return s.in.state == done || s.out.state == done }
+func (s *Socket) Unheeded() bool { return s.receiving.state == done || s.sending.state == done }
 
 // Forget takes back what a Batch was asked for.
 func (s *Socket) Forget() {
-	s.in.drop()
-	s.out.drop()
+	s.receiving.drop()
+	s.sending.drop()
 }
 
 // Close closes the socket; nobody hears of it any more.
@@ -114,8 +115,8 @@ func (s *Socket) Receive(b []byte) (n int, err error) {
 		return 0, ErrWouldBlock
 	}
 	for {
-		if s.in.state == done {
-			n, err = s.in.take()
+		if s.receiving.state == done {
+			n, err = s.receiving.take()
 		} else {
 			n, err = s.recv(b, 0)
 		}
@@ -146,8 +147,8 @@ func (s *Socket) Send(a, b []byte) (n int, err error) {
 		return 0, ErrWouldBlock
 	}
 	for {
-		if s.out.state == done {
-			n, err = s.out.take()
+		if s.sending.state == done {
+			n, err = s.sending.take()
 		} else {
 			n, err = s.transmit(a, b)
 		}
