@@ -111,8 +111,11 @@ func (c *conn) write(w *work) {
 	defer c.engine.guard("a connection failed by a fault of the proxy")
 	for ; c.hasMore(w); c.rounds++ {
 		n, err := c.wire.write(w, c.unsent.b[c.from:])
+		c.from += n
+		if c.stuck.Load() {
+			c.wrote(n)
+		}
 		if err == poll.ErrAsked {
-			c.from += n
 			c.writer = w
 			w.batch.Hold(c)
 			sound = true
@@ -122,10 +125,6 @@ func (c *conn) write(w *work) {
 			sound = true
 			c.refused(err)
 			return
-		}
-		c.from += n
-		if c.stuck.Load() {
-			c.wrote(n)
 		}
 		if c.from < len(c.unsent.b) {
 			if c.isStuck() {
