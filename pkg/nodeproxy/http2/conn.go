@@ -26,6 +26,8 @@ const (
 // wire is where the bytes of a connection go.
 type wire interface {
 	// write writes what is taken now; less than all means that there is no room.
+	// poll.ErrAsked means that the work's batch writes on: once it has, write is
+	// called with the rest, which stays where it is.
 	write(w *work, b []byte) (int, error)
 	// closeWrite ends the stream to the peer.
 	closeWrite()

@@ -106,6 +106,8 @@ func (d *driver) note(bits uint32) {
 // Resume goes on with what the batch has read.
 func (d *driver) Resume() { d.goOn(d.reader) }
 
+// goOn reads on; after the batch, which was asked with the turn held, with its
+// result first.
 func (d *driver) goOn(w *work) {
 	over := true
 	defer func() {
@@ -151,6 +153,7 @@ func (d *driver) readFrames(w *work) progress {
 			return finished
 		}
 		if d.reader == nil && c.full() {
+			d.in.lay(c)
 			return waits
 		}
 		if d.in.memory == nil {

@@ -221,7 +221,7 @@ func (c *conn) late(w *work, id uint32) error {
 }
 
 // mostAnswers is how many frames that only answer an endpoint's may wait for
-// its socket. A client's are bounded by awaitRoom.
+// its socket. A client's are bounded by full.
 const mostAnswers = 4096
 
 // answer counts a frame that is due to nothing but one of the peer's; false

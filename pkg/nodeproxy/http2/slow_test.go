@@ -33,10 +33,10 @@ func TestB48AClientThatReadsSlowlyIsKept(t *testing.T) {
 	for i := range uint32(100) {
 		c.ask(2*i+1, true)
 	}
-	const portion = 8 << 10 // in each step; 500 bytes in each second would do
+	const portion = 8 << 10 // in each step; in each second 500 bytes would do
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
-	for n := 0; n < 5*50; n++ {
+	for n := range 5 * 50 {
 		<-ticker.C
 		if _, err := io.ReadFull(conn, make([]byte, portion)); err != nil {
 			t.Fatalf("after %d bytes: %v", n*portion, err)

@@ -83,3 +83,14 @@ func TestAnEndpointOwesWindow(t *testing.T) {
 		t.Error("an endpoint that takes nothing was kept")
 	}
 }
+
+// Who is not read, for it takes nothing, holds no memory for reading.
+func TestAFullConnectionHoldsNoMemoryForReading(t *testing.T) {
+	b := newBench(t)
+	d := &driver{conn: b.down, reads: mostReads, in: input{memory: b.w.engine.readers.get()}}
+	b.down.stuck.Store(true)
+	b.down.out = &buffer{b: make([]byte, mostUnwritten+1)}
+	if got := d.readFrames(b.w); got != waits || d.in.memory != nil {
+		t.Errorf("it came to %v, with memory: %v", got, d.in.memory != nil)
+	}
+}

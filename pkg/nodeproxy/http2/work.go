@@ -100,7 +100,8 @@ func (c *conn) resume(w *work) {
 func (c *conn) Resume() { c.write(c.writer) }
 
 // write writes what there is until there is no more, or the socket is full. The
-// caller has set writing. A fault ends this connection: nobody would write on.
+// caller has set writing, which stays while the batch is asked. A fault ends this
+// connection: nobody would write on.
 func (c *conn) write(w *work) {
 	sound := false
 	defer func() {
