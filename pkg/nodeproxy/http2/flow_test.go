@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/weft-mesh/weft/pkg/nodeproxy/http2"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/limits"
@@ -117,24 +118,32 @@ func TestB48ASlowReaderHoldsItsWindowAndBlocksNobody(t *testing.T) {
 	}
 }
 
-func TestB48AClientThatDoesNotReadItsSocketHoldsItsWindows(t *testing.T) {
-	var sent sync.Map
-	w := newWorld(t, http2.Config{Limits: limits.Limits{BodyTimeout: 1}}, endpoint(t, pour(&sent)))
+// greedy connects as a client that asks for a hundred bodies without bounds. What
+// comes is read by the test, or by nobody; buffer is how much the socket holds.
+func (w *world) greedy(buffer int) *peer {
+	w.Helper()
 	conn, err := net.Dial("tcp", w.at)
 	if err != nil {
-		t.Fatal(err)
+		w.Fatal(err)
 	}
-	defer conn.Close()
-	_ = conn.(*net.TCPConn).SetReadBuffer(4 << 10)
-	c := newPeer(t, conn)
+	w.Cleanup(func() { _ = conn.Close() })
+	_ = conn.(*net.TCPConn).SetReadBuffer(buffer)
+	c := newPeer(w.T, conn)
 	if _, err := io.WriteString(conn, x.ClientPreface); err != nil {
-		t.Fatal(err)
+		w.Fatal(err)
 	}
 	c.must(c.framer.WriteSettings(x.Setting{ID: x.SettingInitialWindowSize, Val: 1<<31 - 1}))
 	c.must(c.framer.WriteWindowUpdate(0, 1<<31-1-65535))
 	for i := range uint32(100) {
 		c.ask(2*i+1, true)
 	}
+	return c
+}
+
+func TestB48AClientThatDoesNotReadItsSocketHoldsItsWindows(t *testing.T) {
+	var sent sync.Map
+	w := newWorld(t, http2.Config{Limits: limits.Limits{BodyTimeout: 1}}, endpoint(t, pour(&sent)))
+	c := w.greedy(4 << 10)
 	other := w.hostile()
 	other.ask(1, true)
 	other.answered(1)
@@ -145,6 +154,24 @@ func TestB48AClientThatDoesNotReadItsSocketHoldsItsWindows(t *testing.T) {
 	sent.Range(func(_, n any) bool { sum += n.(*atomic.Int64).Load(); return true })
 	if sum > 100*65535+(8<<20) {
 		t.Errorf("the endpoint was given credit for %d KiB", sum>>10)
+	}
+}
+
+// A client that takes more than its portion of what waits for its full socket is
+// kept, though that never becomes empty.
+func TestB48AClientThatReadsSlowlyIsKept(t *testing.T) {
+	var sent sync.Map
+	w := newWorld(t, http2.Config{Limits: limits.Limits{BodyTimeout: 2 * time.Second}}, endpoint(t, pour(&sent)))
+	w.sndbuf.Store(32 << 10)
+	c := w.greedy(128 << 10)
+	const portion = 8 << 10 // in each step; in each second 500 bytes would do
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for n := range 5 * 50 {
+		<-ticker.C
+		if _, err := io.ReadFull(c.conn, make([]byte, portion)); err != nil {
+			t.Fatalf("after %d bytes: %v", n*portion, err)
+		}
 	}
 }
 
