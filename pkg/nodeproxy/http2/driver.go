@@ -93,14 +93,9 @@ func (d *driver) post(w *work, bits uint32) {
 // end when the connection is over: nobody comes after. A fault costs this
 // connection only.
 func (d *driver) run(w *work, bits uint32) {
-	d.note(bits)
-	d.goOn(w)
-}
-
-// note takes in what was told.
-func (d *driver) note(bits uint32) {
 	d.NoteInput(poll.Events(bits))
 	d.reads = mostReads
+	d.goOn(w)
 }
 
 // Resume goes on with what the batch has read.
@@ -138,7 +133,7 @@ func (d *driver) goOn(w *work) {
 			over = false
 			return
 		}
-		d.note(bits)
+		d.NoteInput(poll.Events(bits))
 	}
 }
 
