@@ -21,18 +21,15 @@ type kernel struct {
 // mostAtOnce is how much one call does.
 const mostAtOnce = 64
 
-// controlBlock is the kernel's struct iocb.
+// controlBlock is the kernel's struct iocb. What is not named stays zero.
 type controlBlock struct {
-	data             uint64
-	key              uint32
-	readWriteFlags   uint32
-	opcode           uint16
-	priority         int16
-	fd               uint32
-	buffer           uint64
-	length           uint64
-	offset, reserved int64
-	flags, resultFD  uint32
+	data           uint64
+	_              [2]uint32 // its key, flags of reading and writing
+	opcode         uint16
+	_              int16 // a priority
+	fd             uint32
+	buffer, length uint64
+	_              [3]uint64 // an offset, nothing, flags and a descriptor for results
 }
 
 // The kernel's IOCB_CMD_.

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 	"unsafe"
 )
 
@@ -29,6 +30,7 @@ type Poller struct {
 	err    error // it could not be made
 	round  func()
 	batch  Batch
+	load   load
 	looks  atomic.Uint32 // that were begun
 	told   atomic.Uint32 // the last look of which all sockets at rest were told
 	serial atomic.Int32
@@ -112,6 +114,10 @@ func (p *Poller) loop() {
 	}
 	events := make([]syscall.EpollEvent, batch)
 	_ = raw.Read(func(uintptr) bool {
+		if p.load.high {
+			gather()
+		}
+		p.load.begin(time.Now())
 		for {
 			look := p.looks.Add(1)
 			n := p.wait(events)
@@ -124,10 +130,18 @@ func (p *Poller) loop() {
 				p.round()
 			}
 			if n < len(events) {
+				p.load.end(time.Now())
 				return false
 			}
 		}
 	})
+}
+
+// gather sleeps. That takes so little that Go's scheduler is not told, which could
+// take longer.
+func gather() {
+	t := syscall.NsecToTimespec(int64(gathering))
+	_, _, _ = syscall.RawSyscall(syscall.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&t)), 0, 0)
 }
 
 // wait takes what has happened, without waiting.
