@@ -74,8 +74,8 @@ func (r *relay) run(ctx context.Context) (reset bool) {
 	if r.open() != nil {
 		return true
 	}
-	r.work(r.turn.Told(), nil)
 	defer context.AfterFunc(ctx, r.abort)()
+	r.work(r.turn.Told(), nil)
 	how := uint32(closing)
 	if r.wait() == nil {
 		if r.wait() != nil {
@@ -192,7 +192,7 @@ func (r *relay) move(s *stream) (goesOn bool) {
 	}
 	defer func() {
 		if recover() != nil {
-			// What was asked for is forgotten, for both directions.
+			// What was asked for is forgotten, so that both end at once.
 			r.ends[0].Forget()
 			r.ends[1].Forget()
 			s.finish(errPanic)

@@ -49,7 +49,7 @@ type stream struct {
 	rest  []byte            // goes first
 	pipe  pipe              // open while splicing
 	left  int               // bytes in the pipe
-	turns int               // until others have theirs
+	turns int               // pieces left until others have their turn
 	over  bool              // the end of the stream was read
 	done  bool              // and passed on, or the stream broke
 	err   error             // why it broke
@@ -96,7 +96,7 @@ func (s *stream) finish(err error) {
 func (s *stream) lay() {
 	if s.piece != nil {
 		s.pieces.pool.Put(s.piece)
-		s.piece = nil
+		s.piece, s.rest = nil, nil // an empty rest would hold it as well
 	}
 }
 

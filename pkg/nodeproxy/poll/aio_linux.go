@@ -8,8 +8,7 @@ import (
 
 // kernel does many things with one system call: io_submit(2), which works on
 // sockets that do not block as if each were read or written in turn. The default
-// seccomp profiles of container runtimes let it through, unlike io_uring, which
-// costs as much. Where it is not to be had it does nothing.
+// seccomp profiles of container runtimes let it through, unlike io_uring. Where it is not to be had it does nothing.
 type kernel struct {
 	opened  bool
 	context uintptr // 0 for none: the address of its ring of results
@@ -67,7 +66,7 @@ func Batches() error {
 // that a Batch takes it only when it is asked for two things at once.
 func (k *kernel) open() error {
 	k.opened = true
-	_, _, errno := syscall.RawSyscall(syscall.SYS_IO_SETUP, mostAtOnce, uintptr(unsafe.Pointer(&k.context)), 0)
+	_, _, errno := syscall.Syscall(syscall.SYS_IO_SETUP, mostAtOnce, uintptr(unsafe.Pointer(&k.context)), 0)
 	if errno != 0 {
 		k.context = 0
 		return errno
@@ -76,13 +75,18 @@ func (k *kernel) open() error {
 		k.close()
 		return syscall.ENOSYS
 	}
+	// A profile may let through the one and not the other.
+	if _, _, errno = syscall.RawSyscall(syscall.SYS_IO_SUBMIT, k.context, 0, uintptr(unsafe.Pointer(&k.list[0]))); errno != 0 {
+		k.close()
+		return errno
+	}
 	return nil
 }
 
-// close gives it back.
+// close gives it back. The kernel takes its time for that.
 func (k *kernel) close() {
 	if k.context != 0 {
-		_, _, _ = syscall.RawSyscall(syscall.SYS_IO_DESTROY, k.context, 0, 0)
+		_, _, _ = syscall.Syscall(syscall.SYS_IO_DESTROY, k.context, 0, 0)
 		k.context = 0
 	}
 }
@@ -103,11 +107,11 @@ func (k *kernel) do(asks []ask) int {
 		k.prepare(i, &asks[i])
 	}
 	n, _, errno := syscall.RawSyscall(syscall.SYS_IO_SUBMIT, k.context, uintptr(len(asks)), uintptr(unsafe.Pointer(&k.list[0])))
+	clear(k.parts[:len(asks)])
 	if errno != 0 {
 		return 0
 	}
 	k.reap(asks[:n])
-	clear(k.parts[:len(asks)])
 	return int(n)
 }
 

@@ -5,15 +5,16 @@ import (
 	"syscall"
 )
 
-// Batch is what those whom a Poller tells something want to read and to write:
-// it is done for all of them with one system call where the kernel lets it. Where
-// the way into the kernel and back is dear, as on virtual machines and with
+// Batch collects what those whom a Poller tells something want to read and to
+// write, and does it for all of them with one system call where the kernel lets it.
+// Where the way into the kernel and back is dear, as on virtual machines and with
 // defences against speculation, that is half of what small messages cost. A nil
-// Batch does everything at once.
+// Batch does each thing immediately.
 //
 // Whoever is told ErrAsked calls Hold, keeps its turn and the memory, and is resumed:
-// then it asks for just the same once more, which gets the result. A Batch belongs
-// to the goroutine of its Poller.
+// then it asks for the same with the same memory once more, which gets the result.
+// In between nothing is noted of that direction of the socket. A Batch belongs to
+// the goroutine of its Poller.
 type Batch struct {
 	asks   []ask
 	held   []Resumer
@@ -81,8 +82,8 @@ func (q *Batch) Hold(r Resumer) { q.held = append(q.held, r) }
 
 // flush does what was asked for and resumes those who asked, until they ask for
 // nothing more. It returns whether there was anything.
-func (q *Batch) flush() (any bool) {
-	for ; len(q.held) > 0; any = true {
+func (q *Batch) flush() (some bool) {
+	for ; len(q.held) > 0; some = true {
 		q.do()
 		held := q.held
 		q.held, q.spare = q.spare[:0], nil
@@ -92,7 +93,7 @@ func (q *Batch) flush() (any bool) {
 		}
 		q.spare = held
 	}
-	return any
+	return some
 }
 
 // do does what was asked for.

@@ -2,6 +2,7 @@ package poll
 
 import (
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -10,8 +11,8 @@ import (
 )
 
 const (
-	// batch is how many events a Poller takes at once.
-	batch = 256
+	// mostEvents is how many a Poller takes at once.
+	mostEvents = 256
 	// together is how many events are told before what was asked of the Batch is
 	// done: the first of them waits for the last. Most ask for two things at
 	// most.
@@ -39,7 +40,7 @@ type Poller struct {
 }
 
 // Start opens the Poller and runs its loop, which running counts. Round is
-// called after each batch of events was told, and again after what it asked the
+// called after the events of each look were told, and again after what it asked the
 // Batch for was done, by the same goroutine; it may be nil.
 func (p *Poller) Start(running *sync.WaitGroup, round func()) error {
 	p.round = round
@@ -112,15 +113,16 @@ func (p *Poller) loop() {
 	if err != nil {
 		return
 	}
-	events := make([]syscall.EpollEvent, batch)
+	events := make([]syscall.EpollEvent, mostEvents)
 	_ = raw.Read(func(uintptr) bool {
-		if p.load.high {
+		if p.load.gathers(time.Now()) {
 			gather()
 		}
 		p.load.begin(time.Now())
-		for {
+		for found := 0; ; {
 			look := p.looks.Add(1)
 			n := p.wait(events)
+			found += n
 			p.tell(events[:n], true)
 			if n < len(events) {
 				p.told.Store(look)
@@ -130,16 +132,17 @@ func (p *Poller) loop() {
 				p.round()
 			}
 			if n < len(events) {
-				p.load.end(time.Now())
+				p.load.end(time.Now(), found)
 				return false
 			}
 		}
 	})
 }
 
-// gather sleeps. That takes so little that Go's scheduler is not told, which could
-// take longer.
+// gather lets others run who are ready, and sleeps. It keeps its processor of Go's
+// scheduler meanwhile: to hand that over and get it back could take longer.
 func gather() {
+	runtime.Gosched()
 	t := syscall.NsecToTimespec(int64(gathering))
 	_, _, _ = syscall.RawSyscall(syscall.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&t)), 0, 0)
 }

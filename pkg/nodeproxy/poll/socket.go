@@ -70,13 +70,15 @@ type Socket struct {
 	receiving, sending errand
 }
 
-// Asked tells that a Batch was asked for something, or has the result.
+// Asked tells that a Batch was asked for something, or has the result. It is, as
+// Unheeded and Forget are, for one who both receives and sends.
 func (s *Socket) Asked() bool { return s.receiving.state != none || s.sending.state != none }
 
 // Unheeded tells that nobody has taken what a Batch has done.
 func (s *Socket) Unheeded() bool { return s.receiving.state == done || s.sending.state == done }
 
-// Forget takes back what a Batch was asked for.
+// Forget takes back what a Batch was asked for, before the socket is closed: what
+// may be read and written is not known after it.
 func (s *Socket) Forget() {
 	s.receiving.drop()
 	s.sending.drop()
