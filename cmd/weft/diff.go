@@ -129,7 +129,11 @@ func build(ctx context.Context, in *mesh.Inputs, authorities kubernetes.Interfac
 	if authorities == nil {
 		return m, nil
 	}
-	for _, name := range wanted(m, in) {
+	names := wanted(m, in)
+	if len(names) == 0 {
+		return m, nil
+	}
+	for _, name := range names {
 		ca, err := kube.ReadCA(ctx, authorities, name)
 		switch {
 		case apierrors.IsForbidden(err):

@@ -8,12 +8,13 @@ import (
 
 // kernel does many things with one system call: io_submit(2), which works on
 // sockets that do not block as if each were read or written in turn. The default
-// seccomp profiles of container runtimes let it through, unlike io_uring. Where it is not to be had it does nothing.
+// seccomp profiles of container runtimes let it through, unlike io_uring. Where it
+// is not to be had it does nothing.
 type kernel struct {
 	opened  bool
 	context uintptr // 0 for none: the address of its ring of results
 	blocks  [mostAtOnce]controlBlock
-	list    [mostAtOnce]*controlBlock
+	list    [mostAtOnce]*controlBlock // of the blocks, as the kernel wants them
 	parts   [mostAtOnce][2]syscall.Iovec
 }
 
@@ -75,6 +76,9 @@ func (k *kernel) open() error {
 		k.close()
 		return syscall.ENOSYS
 	}
+	for i := range k.list {
+		k.list[i] = &k.blocks[i]
+	}
 	// A profile may let through the one and not the other.
 	if _, _, errno = syscall.RawSyscall(syscall.SYS_IO_SUBMIT, k.context, 0, uintptr(unsafe.Pointer(&k.list[0]))); errno != 0 {
 		k.close()
@@ -118,8 +122,7 @@ func (k *kernel) do(asks []ask) int {
 // prepare writes down one thing. Its memory is kept by the asks.
 func (k *kernel) prepare(i int, a *ask) {
 	block := &k.blocks[i]
-	*block = controlBlock{data: uint64(i), fd: uint32(a.socket.fd)}
-	k.list[i] = block
+	*block = controlBlock{data: uint64(i), opcode: aioRead, fd: uint32(a.socket.fd)}
 	one, other := a.a, a.b
 	if len(one) == 0 {
 		one, other = other, nil

@@ -86,7 +86,7 @@ func (q *Batch) flush() (some bool) {
 	for ; len(q.held) > 0; some = true {
 		q.do()
 		held := q.held
-		q.held, q.spare = q.spare[:0], nil
+		q.held = q.spare[:0]
 		for i, r := range held {
 			held[i] = nil
 			r.Resume()
@@ -127,12 +127,17 @@ func (a *ask) do() {
 	a.did(n, errno)
 }
 
-// did notes the result.
+// did notes the result. That there was nothing to read is known to the socket, and
+// is none: by the time it would be taken more may be known.
 func (a *ask) did(n int, errno syscall.Errno) {
 	s := a.socket
-	if a.send {
+	switch {
+	case a.send:
 		s.sending, s.CanWrite = errand{state: done, n: n, errno: errno}, true
-	} else {
+	case errno == syscall.EAGAIN:
+		s.receiving = errand{}
+		s.Drained()
+	default:
 		s.receiving, s.CanRead = errand{state: done, n: n, errno: errno}, true
 	}
 }

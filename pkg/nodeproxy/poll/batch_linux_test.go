@@ -125,6 +125,24 @@ func TestABatchDoesWhatEachAsksFor(t *testing.T) {
 	})
 }
 
+// That there was nothing to read is forgotten where it is known meanwhile that there
+// is, as after a write that was refused: what the peer has said before is read.
+func TestNothingToReadIsNoResult(t *testing.T) {
+	batches(t, func(t *testing.T, w *world, q *Batch) {
+		nothing, other := &asker{socket: w.watched(), a: make([]byte, 100), q: q}, &asker{socket: w.watched(), send: true, a: []byte("one"), q: q}
+		nothing.CanRead = true
+		nothing.Resume()
+		other.Resume()
+		q.do()
+		_, _ = io.WriteString(nothing.peer, "more")
+		w.until(nothing.socket, Readable)
+		q.flush()
+		if nothing.n != 4 || nothing.err != nil {
+			t.Errorf("read %d, %v; want 4 bytes", nothing.n, nothing.err)
+		}
+	})
+}
+
 // A full socket takes a part, then nothing.
 func TestABatchFillsASocket(t *testing.T) {
 	batches(t, func(t *testing.T, w *world, q *Batch) {

@@ -14,8 +14,8 @@ const (
 	// mostEvents is how many a Poller takes at once.
 	mostEvents = 256
 	// together is how many events are told before what was asked of the Batch is
-	// done: the first of them waits for the last. Most ask for two things at
-	// most.
+	// done: the first of them waits for the last. Hardly any asks for more than
+	// two things.
 	together = 32
 	// edges is what a socket is watched for, from its begin to its end.
 	edges = syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | syscall.EPOLLPRI | 1<<31 // EPOLLET
@@ -115,10 +115,12 @@ func (p *Poller) loop() {
 	}
 	events := make([]syscall.EpollEvent, mostEvents)
 	_ = raw.Read(func(uintptr) bool {
-		if p.load.gathers(time.Now()) {
+		now := time.Now()
+		if p.load.gathers(now) {
 			gather()
+			now = time.Now()
 		}
-		p.load.begin(time.Now())
+		p.load.begin(now)
 		for found := 0; ; {
 			look := p.looks.Add(1)
 			n := p.wait(events)

@@ -65,7 +65,7 @@ type Socket struct {
 	Ended    bool   // the end of the stream has come, maybe behind unread bytes
 	Broken   bool
 	Urgent   bool // a read stops at a byte out of band, which the next one passes over
-	CanWrite bool // a write may be taken; of who sends, all else of who receives
+	CanWrite bool // a write may be taken; of who sends, as sending is: all else of who receives
 
 	receiving, sending errand
 }
