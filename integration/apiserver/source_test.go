@@ -340,11 +340,11 @@ func TestEventsWithTheControllersRights(t *testing.T) {
 	kube.NewEvents(client, log).Tell(t.Context(), problems)
 	kube.NewEvents(client, log).Tell(t.Context(), problems[:1])
 	for object, count := range map[string]int32{"kubernetes": 2, "n1": 1} {
-		list, err := edit(t, api).CoreV1().Events("default").List(t.Context(), metav1.ListOptions{FieldSelector: "involvedObject.name=" + object})
+		list, err := edit(t, api).CoreV1().Events("default").List(t.Context(), metav1.ListOptions{FieldSelector: "source=weft,involvedObject.name=" + object})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(list.Items) != 1 || list.Items[0].Count != count || list.Items[0].Source.Component != "weft" {
+		if len(list.Items) != 1 || list.Items[0].Count != count {
 			t.Errorf("got %+v, want one Event that counts %d", list.Items, count)
 		}
 	}

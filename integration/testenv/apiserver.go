@@ -5,12 +5,14 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
 
+	"github.com/weft-mesh/weft/internal/freeport"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -46,12 +48,12 @@ func StartAPIServer(t testing.TB) *APIServer {
 	t.Helper()
 	etcdPath := Tool(t, "etcd")
 	a := &APIServer{t: t, folder: t.TempDir()}
-	port, err := freePort()
+	at, err := freeport.Address()
 	a.check(err)
-	a.address = loopback(port)
+	a.address = at.String()
 	a.authority, err = newAuthority()
 	a.check(err)
-	a.check(a.writeFiles())
+	a.check(a.writeFiles(at.Addr()))
 	a.etcd, err = startEtcd(a.folder, etcdPath)
 	a.check(err)
 	t.Cleanup(a.end)
@@ -189,9 +191,10 @@ func (a *APIServer) ready(client *http.Client) bool {
 // file is the path of a file of the API server's.
 func (a *APIServer) file(name string) string { return filepath.Join(a.folder, name) }
 
-// writeFiles writes the certificates and keys that the API server reads.
-func (a *APIServer) writeFiles() error {
-	server, err := a.authority.server()
+// writeFiles writes the certificates and keys that the API server reads, which
+// clients reach at the address.
+func (a *APIServer) writeFiles(address netip.Addr) error {
+	server, err := a.authority.server(address)
 	if err != nil {
 		return err
 	}

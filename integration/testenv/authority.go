@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net"
+	"net/netip"
 	"time"
 )
 
@@ -43,11 +44,11 @@ func (a *authority) pem() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.certificate.Raw})
 }
 
-// server makes the certificate of a server on 127.0.0.1.
-func (a *authority) server() (pair, error) {
+// server makes the certificate of a server at the address.
+func (a *authority) server(address netip.Addr) (pair, error) {
 	template := certificate(pkix.Name{CommonName: "kube-apiserver"})
 	template.DNSNames = []string{"localhost", "kubernetes.default.svc"}
-	template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
+	template.IPAddresses = []net.IP{address.AsSlice()}
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	return a.sign(template)
 }

@@ -32,9 +32,20 @@ func (c *Cluster) addSMI(kind smi.Kind) {
 }
 
 // served is the newest version of a kind that the API server serves, empty for
-// none. It asks for the objects, not for what is served: the right to read the
-// objects is one that Weft has anyway.
+// none. An older one is looked for again from the newest on: the CRD may have
+// come between the looks at two versions, and what is watched stays watched.
 func (c *Cluster) served(ctx context.Context, kind smi.Kind) (string, error) {
+	version, err := c.firstServed(ctx, kind)
+	if err != nil || version == "" || version == kind.Versions[0] {
+		return version, err
+	}
+	return c.firstServed(ctx, kind)
+}
+
+// firstServed looks once at each version, and ends at the first that is served.
+// It asks for the objects, not for what is served: the right to read the
+// objects is one that Weft has anyway.
+func (c *Cluster) firstServed(ctx context.Context, kind smi.Kind) (string, error) {
 	for _, version := range kind.Versions {
 		client := c.config.Dynamic.Resource(kind.Resource(version))
 		_, err := client.List(ctx, metav1.ListOptions{Limit: 1})

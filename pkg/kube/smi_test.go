@@ -7,9 +7,13 @@ import (
 	"unsafe"
 
 	"github.com/weft-mesh/weft/pkg/mesh"
+	"github.com/weft-mesh/weft/pkg/smi"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	clienttesting "k8s.io/client-go/testing"
 )
 
 // Each kind that access rests on comes to its own place in the inputs.
@@ -116,5 +120,21 @@ func TestUnknownVersionsAreTold(t *testing.T) {
 	u.SetKind("TrafficTarget")
 	if r := newTrimmer("").read(u); r.problem == nil || r.piece != nil || r.ref.Name != "x" {
 		t.Errorf("got %+v", r)
+	}
+}
+
+// A CRD that comes between the looks at two versions is watched in the newest
+// one all the same.
+func TestTheNewestVersionWhenACRDComesAmidTheLooks(t *testing.T) {
+	c, _, dynamic := pair()
+	kind := smi.Kinds()[0]
+	looks := 0
+	dynamic.PrependReactor("list", kind.Plural, func(a clienttesting.Action) (bool, runtime.Object, error) {
+		looks++
+		return looks < 3, nil, apierrors.NewNotFound(a.GetResource().GroupResource(), "")
+	})
+	version, err := c.served(t.Context(), kind)
+	if err != nil || version != kind.Versions[0] {
+		t.Errorf("got %q, %v, want %s", version, err, kind.Versions[0])
 	}
 }
