@@ -8,9 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
-	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -30,47 +28,6 @@ func much(whole, short int) int {
 func descriptors() int {
 	all, _ := os.ReadDir("/proc/self/fd")
 	return len(all)
-}
-
-// A client that ends its stream with its request gets the whole answer, and the
-// connection is closed then: the FIN is never lost.
-func TestEndOfStreamWithTheRequest(t *testing.T) {
-	w := newWorld(t, http1.Config{}, newOrigin(t, mirror).at)
-	if got := w.ask("GET /warm HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"); statuses(got)[0] != "200" {
-		t.Fatal(got)
-	}
-	before := descriptors()
-	work := make(chan int)
-	var callers sync.WaitGroup
-	for range 8 {
-		callers.Go(func() {
-			for n := range work {
-				c, err := net.Dial("tcp", w.at)
-				if err != nil {
-					t.Error(err)
-					continue
-				}
-				_ = c.SetDeadline(time.Now().Add(patience))
-				// One segment or two, by turns.
-				requests := strings.Repeat("GET /"+strconv.Itoa(n)+" HTTP/1.1\r\nHost: h\r\n\r\n", 1+n%3)
-				_, _ = io.WriteString(c, requests)
-				_ = c.(*net.TCPConn).CloseWrite()
-				got, err := io.ReadAll(c)
-				if err != nil || strings.Count(string(got), "GET /"+strconv.Itoa(n)+" ") != 1+n%3 {
-					t.Errorf("request %d: %v, %q", n, err, got)
-				}
-				_ = c.Close()
-			}
-		})
-	}
-	for n := range much(10_000, 1_000) {
-		work <- n
-	}
-	close(work)
-	callers.Wait()
-	eventually(t, "every connection is over", func() bool { return w.conns.Load() == 0 })
-	// Connections to the endpoint may stay, one for each caller.
-	eventually(t, "the descriptors are back", func() bool { return descriptors() <= before+16 })
 }
 
 // Aborts at every offset of a request and of an answer, by either side: nothing

@@ -57,7 +57,7 @@ func TestAnEndpointThatTakesNothing(t *testing.T) {
 // B48: what a receiver does not take is held back from its sender: a stalled
 // connection holds a bounded amount, whichever side stalls.
 func TestB48AStalledConnectionHoldsLittle(t *testing.T) {
-	const stalled, most = 50, 160 << 10
+	const stalled, most = 20, 160 << 10
 	for name, request := range map[string]string{
 		"client":   "GET / HTTP/1.1\r\nHost: h\r\n\r\n",
 		"endpoint": "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000000\r\n\r\n",
