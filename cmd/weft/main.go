@@ -99,6 +99,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if isHelp(args[0]) {
 		args[0], args[1] = args[1], args[0] // weft help check is weft check --help
 	}
+	if args[0] == "--version" {
+		args = []string{"version"}
+	}
 	all := commands()
 	at := slices.IndexFunc(all, func(c command) bool { return c.name == args[0] })
 	if at < 0 {

@@ -55,6 +55,9 @@ func (c *statCommand) Run(ctx context.Context, out io.Writer) error {
 		if err != nil {
 			return err
 		}
+		if len(rows) == 0 && c.Name != "" && !c.Watch { // what is watched may come yet
+			return fmt.Errorf("nothing of kind %s is %s or in a namespace of that name; `weft stat %s` shows what there is", c.Kind, c.Name, c.Kind)
+		}
 		if done, err := p.Structured(rows); done {
 			return err
 		}
@@ -97,6 +100,9 @@ func (c *statCommand) rows(ctx context.Context, fleet *reach.Fleet) ([]statRow, 
 
 // wanted tells whether NAME leaves a row in.
 func (c *statCommand) wanted(name mesh.Name) bool {
+	if service, port, err := parseService(c.Name); c.Kind == "svc" && err == nil && port == 0 {
+		return service == name
+	}
 	return c.Name == "" || c.Name == name.String() || c.Name == name.Namespace || c.Kind == "ns" && c.Name == name.Name
 }
 

@@ -184,6 +184,9 @@ func TestWhatIsNotThereIsSaid(t *testing.T) {
 		{"weft tap vault.shop:80", "weft: shop/vault has no port 80; it has 7000\n"},
 		{"weft routes ordes.shop", "weft: no Service shop/ordes is meshed; " + has},
 		{"weft routes vault.shop:80", "weft: shop/vault has no port 80; it has 7000\n"},
+		{"weft stat svc ordes.shop", "weft: nothing of kind svc is ordes.shop or in a namespace of that name; `weft stat svc` shows what there is\n"},
+		{"weft stat ts shop/ordes -o json", "weft: nothing of kind ts is shop/ordes or in a namespace of that name; `weft stat ts` shows what there is\n"},
+		{"weft stat svc orders.shop.mesh -o json | grep -c namespace", "1\n"},
 		{"weft tap orders.shop --nope", "weft: --nope: there is no such flag; see `weft tap --help`\n"},
 	} {
 		if got := p.run(e.typed); got != e.read {
