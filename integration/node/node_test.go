@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/weft-mesh/weft/integration/testenv"
+	"github.com/weft-mesh/weft/internal/freeport"
 	"github.com/weft-mesh/weft/pkg/admin"
 	"github.com/weft-mesh/weft/pkg/mesh"
 	corev1 "k8s.io/api/core/v1"
@@ -75,14 +76,11 @@ func create[T any](t *testing.T, by func(ctx context.Context, object T, options 
 // meshed makes a Service and its shadow, and returns the mesh port.
 func meshed(t *testing.T, client kubernetes.Interface, name string) (port int) {
 	t.Helper()
-	free, err := net.Listen("tcp", ":0")
+	free, err := freeport.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	port = free.Addr().(*net.TCPAddr).Port
-	if err := free.Close(); err != nil {
-		t.Fatal(err)
-	}
+	port = int(free.Port())
 	spec := func(target int) corev1.ServiceSpec {
 		return corev1.ServiceSpec{Ports: []corev1.ServicePort{{Name: "http", Port: 80, TargetPort: intstr.FromInt(target)}}}
 	}
@@ -125,7 +123,7 @@ func start(t *testing.T, kubeconfig string) *process {
 	p := &process{t: t, admin: freeAddress(t)}
 	var stderr bytes.Buffer
 	cmd := exec.Command(weft, "node", "--kubeconfig", kubeconfig, "--admin.address", p.admin,
-		"--metrics.address", freeAddress(t), "--drain.delay=10ms", "--drain.timeout=1s")
+		"--metrics.address", freeAddress(t), "--traffic.address", freeAddress(t), "--drain.delay=10ms", "--drain.timeout=1s")
 	cmd.Stderr = &stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -149,14 +147,14 @@ func start(t *testing.T, kubeconfig string) *process {
 	return p
 }
 
+// freeAddress is one that nobody else gets before the program listens there.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	at, err := freeport.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer free.Close()
-	return free.Addr().String()
+	return at.String()
 }
 
 func (p *process) await(what string, holds func() bool) {

@@ -11,7 +11,8 @@ import (
 )
 
 // TestTheNetworkIsLookedAtBetweenTurns: on one processor whoever waits for the
-// network has been served by the time work goes on, however long it takes.
+// network has been served by the time work goes on, however long it takes, but
+// where the machine had no processor for this process during the rest.
 func TestTheNetworkIsLookedAtBetweenTurns(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	r, w, err := os.Pipe()
@@ -29,16 +30,21 @@ func TestTheNetworkIsLookedAtBetweenTurns(t *testing.T) {
 		}
 	}()
 	turns := pace.Start()
-	for asked := int32(1); asked <= 20; asked++ {
+	const rounds = 20
+	inTime := 0
+	for asked := int32(1); asked <= rounds; asked++ {
 		if _, err := w.Write([]byte{0}); err != nil {
 			t.Fatal(err)
 		}
 		for begun := time.Now(); time.Since(begun) < 2*time.Millisecond; {
 		}
 		turns.Breathe()
-		if n := served.Load(); n != asked {
-			t.Errorf("%d of %d were served when work went on", n, asked)
+		if served.Load() == asked {
+			inTime++
 		}
+	}
+	if inTime < rounds*3/4 {
+		t.Errorf("%d of %d had been served when work went on", inTime, rounds)
 	}
 	_ = w.Close()
 	<-ended
