@@ -38,6 +38,7 @@ func TestSoak(t *testing.T) {
 	for at, call := range calls {
 		for seed := range uint64(8) {
 			s := &soaker{t, rand.New(rand.NewPCG(seed, 0)), at, client(t, true)}
+			s.client.Timeout = 2 * time.Minute // for all the pieces of a body, on a busy machine
 			running.Go(func() {
 				for range rounds {
 					call(s)
