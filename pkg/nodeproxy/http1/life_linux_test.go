@@ -8,11 +8,11 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/weft-mesh/weft/pkg/nodeproxy/http1"
-	"golang.org/x/sys/unix"
 )
 
 // A client that ends its stream with its request gets the whole answer, and the
@@ -89,6 +89,6 @@ func cork(stream *net.TCPConn) error {
 		return err
 	}
 	var set error
-	err = raw.Control(func(fd uintptr) { set = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_CORK, 1) })
+	err = raw.Control(func(fd uintptr) { set = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_CORK, 1) })
 	return errors.Join(err, set)
 }
