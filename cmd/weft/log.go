@@ -56,9 +56,9 @@ func (c logConfig) logger() (zerolog.Logger, error) {
 
 // accessLogConfig is the part of a configuration that makes an access log.
 type accessLogConfig struct {
-	Mode   string `description:"Which HTTP requests are logged: off, all, errors or sampled; a Service may say otherwise by weft.mesh/access-log."`
+	Mode   string `description:"Which requests, TCP connections and UDP sessions are logged: off, all, errors or sampled; a Service may say otherwise by weft.mesh/access-log."`
 	Format string `description:"How they are written to standard output: json or text."`
-	Sample int    `description:"How many of 100 requests sampled takes beside the errors."`
+	Sample int    `description:"How many of 100 sampled takes beside the errors."`
 }
 
 func defaultAccessLog(format string) accessLogConfig {

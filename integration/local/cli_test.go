@@ -19,7 +19,7 @@ import (
 
 // documented runs the mesh of docs/cli.md on addresses of the test's own. own turns
 // what the document says into what the test sees.
-func documented(t *testing.T) (p *process, own *strings.Replacer) {
+func documented(t *testing.T, flags ...string) (p *process, own *strings.Replacer) {
 	t.Helper()
 	pods, _ := ownRange()
 	pods = strings.TrimSuffix(pods, "0/24")
@@ -31,7 +31,7 @@ func documented(t *testing.T) (p *process, own *strings.Replacer) {
 		}
 		files[name] = strings.ReplaceAll(string(text), "127.0.1.", pods)
 	}
-	p = start(t, map[string]string{"shop.yaml": files["shop.yaml"]})
+	p = start(t, map[string]string{"shop.yaml": files["shop.yaml"]}, flags...)
 	p.examples = t.TempDir()
 	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(p.examples, name), []byte(text), 0o600); err != nil {

@@ -53,7 +53,7 @@ type Config struct {
 	Limits limits.Limits
 	// Series bounds the label sets of the calls' metrics; see telemetry.ProxyConfig.
 	Series int
-	// AccessLog is where a line for each HTTP request goes, and for which; without
+	// AccessLog is where a line for each request and connection goes, and for which; without
 	// an Out for none.
 	AccessLog telemetry.AccessLogConfig
 	// Tracing sends spans to a collector; without an Endpoint none.

@@ -72,7 +72,7 @@ type Policy struct {
 	RatelimitPeriod  time.Duration `for:"HTTP" description:"The period that the average is for."`
 	RatelimitBy      string        `for:"HTTP" description:"Who is a caller: all (everybody together), source (the workload that calls), address (its IP) or header:<name>."`
 
-	AccessLog string `for:"HTTP" description:"Which requests the access log of the node proxies takes: all, errors, sampled (errors and a share of all) or off; empty means what --accessLog.mode says."`
+	AccessLog string `for:"HTTP, TCP, UDP" description:"Which requests, TCP connections and UDP sessions the access log of the node proxies takes: all, errors, sampled (errors and a share of all) or off; empty means what --accessLog.mode says."`
 
 	FaultDelay        time.Duration `for:"HTTP" description:"How long requests are held back, for tests."`
 	FaultDelayPercent int           `for:"HTTP" description:"How many of 100 requests are held back."`

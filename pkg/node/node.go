@@ -62,7 +62,7 @@ type Config struct {
 	TrafficClients func(context.Context) (*x509.CertPool, error)
 	// Series bounds the label sets of the calls' metrics; see telemetry.ProxyConfig.
 	Series int
-	// AccessLog is where a line for each HTTP request goes, and for which; without
+	// AccessLog is where a line for each request and connection goes, and for which; without
 	// an Out for none.
 	AccessLog telemetry.AccessLogConfig
 	// Tracing sends spans to a collector; without an Endpoint none.
@@ -120,6 +120,7 @@ func New(config Config) (*Node, error) {
 		log := telemetry.NewAccessLog(metrics, config.AccessLog)
 		n.servers, sinks = append(n.servers, log.Run), append(sinks, log)
 	}
+	connections := telemetry.NewEvents(sinks...)
 	if config.Tracing.Endpoint != "" {
 		tracer, err := tracing.New(metrics, config.Tracing)
 		if err != nil {
@@ -129,7 +130,7 @@ func New(config Config) (*Node, error) {
 	}
 	// Last, for from now on only Run can end what it starts.
 	n.proxy = nodeproxy.New(nodeproxy.Config{
-		Log: config.Log, Metrics: n.counts, Events: telemetry.NewEvents(sinks...), Connections: telemetry.NewEvents(&n.tap),
+		Log: config.Log, Metrics: n.counts, Events: telemetry.NewEvents(sinks...), Connections: connections,
 		DrainDelay: config.DrainDelay, Limits: config.Limits,
 	})
 	return n, nil

@@ -10,8 +10,8 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// What an access log holds: every request, those that failed or were refused,
-// or a random share of all and those.
+// What an access log holds: all, what failed or was refused, or a random share
+// of all and that.
 const (
 	LogOff     = "off"
 	LogAll     = "all"
@@ -22,9 +22,10 @@ const (
 // queueLength is how many events may wait to be written.
 const queueLength = 8192
 
-// AccessLog writes a line for each request that is over. It is a Sink; lines
-// that cannot be written at once wait, and are dropped and counted where too
-// many do. Make it with NewAccessLog, run it with Run.
+// AccessLog writes a line for each request, TCP connection and UDP session that
+// is over. It is a Sink; lines that cannot be written at once wait, and are
+// dropped and counted where too many do. Make it with NewAccessLog, run it with
+// Run.
 type AccessLog struct {
 	mode    string
 	sample  int
@@ -37,7 +38,7 @@ type AccessLog struct {
 type AccessLogConfig struct {
 	// Mode is LogOff, LogAll, LogErrors or LogSampled where a Service says nothing.
 	Mode string
-	// Sample is how many of 100 requests LogSampled takes beside the errors.
+	// Sample is how many of 100 LogSampled takes beside the errors.
 	Sample int
 	// Out takes the lines; Text makes them text instead of JSON.
 	Out  io.Writer
@@ -71,9 +72,13 @@ func (a *AccessLog) modeOf(access string) string {
 // Wants tells whether anything of a port is logged.
 func (a *AccessLog) Wants(access string) bool { return a.modeOf(access) != LogOff }
 
-// Take writes a line, soon.
+// Take writes a line, soon. What has only opened gets one when it is over.
 func (a *AccessLog) Take(e *Event) {
-	if !e.Failed() && e.Reason == "" {
+	connection := e.Connection != nil
+	if connection && e.Connection.State == Opened {
+		return
+	}
+	if fine := e.Reason == "" && (connection && e.Connection.State == Closed || !connection && !e.Failed()); fine {
 		switch a.modeOf(e.Access) {
 		case LogErrors:
 			return
@@ -112,19 +117,24 @@ func (a *AccessLog) Run(ctx context.Context) error {
 
 // write writes one line. Each field stands in docs/access-log.md.
 func (a *AccessLog) write(e *Event) {
-	out := a.log.Log().Str("time", e.Began.UTC().Format("2006-01-02T15:04:05.000000Z")).
-		Str("method", e.Method).Str("path", e.Path).Str("host", e.Host).Str("protocol", e.Protocol).
-		Int("status", e.Code)
-	if status := grpcLabel(e.GRPC); status != "" {
-		out.Str("grpcStatus", status)
-	}
+	out := a.log.Log().Str("time", e.Began.UTC().Format("2006-01-02T15:04:05.000000Z"))
 	optional := func(name, value string) {
 		if value != "" {
 			out.Str(name, value)
 		}
 	}
+	c := e.Connection
+	if c == nil {
+		out.Str("method", e.Method).Str("path", e.Path).Str("host", e.Host).Str("protocol", e.Protocol).Int("status", e.Code)
+		optional("grpcStatus", grpcLabel(e.GRPC))
+	} else {
+		out.Str("protocol", e.Protocol).Str("connection", c.State)
+	}
 	optional("reason", e.Reason)
 	out.Stringer("client", e.Client)
+	if c != nil {
+		out.Uint16("clientPort", c.ClientPort)
+	}
 	optional("source", e.Source.text())
 	optional("sourcePod", e.Source.Pod)
 	out.Str("service", e.Service+"."+e.Namespace).Uint16("port", e.Port)
@@ -132,13 +142,20 @@ func (a *AccessLog) write(e *Event) {
 	optional("destination", e.Destination.text())
 	optional("destinationPod", e.Destination.Pod)
 	if n := len(e.Tries); n > 0 {
-		out.Stringer("endpoint", e.Tries[n-1].Endpoint).Int("tries", n)
+		out.Stringer("endpoint", e.Tries[n-1].Endpoint)
+		if c == nil {
+			out.Int("tries", n)
+		}
 	}
 	out.Float64("durationMs", ms(e.Took))
 	if e.First > 0 {
 		out.Float64("firstByteMs", ms(e.First))
 	}
-	out.Uint64("requestBytes", e.Received).Uint64("responseBytes", e.Sent)
+	unit := "Bytes"
+	if e.Protocol == "udp" {
+		unit = "Datagrams"
+	}
+	out.Uint64("request"+unit, e.Received).Uint64("response"+unit, e.Sent)
 	optional("userAgent", e.UserAgent)
 	optional("requestId", e.RequestID)
 	optional("traceId", e.Trace().text())

@@ -35,6 +35,14 @@ func event() telemetry.Event {
 	}
 }
 
+// connection is the same of a TCP connection or UDP session that ended so.
+func connection(protocol, state, reason string) telemetry.Event {
+	e := event()
+	e.Note, e.Call, e.Outcome = &telemetry.Note{Began: e.Began}, canary(protocol), telemetry.Outcome{Reason: reason, Took: time.Millisecond, Received: 10, Sent: 20}
+	e.Tries, e.Connection = e.Tries[1:], &telemetry.ConnectionEvent{State: state, ClientPort: 40512}
+	return e
+}
+
 // logged is what an access log writes of events.
 func logged(t *testing.T, config telemetry.AccessLogConfig, events ...telemetry.Event) string {
 	t.Helper()
@@ -68,15 +76,29 @@ func TestALineSaysEverything(t *testing.T) {
 	}
 }
 
+func TestALineOfAConnectionSaysEverything(t *testing.T) {
+	for protocol, amounts := range map[string]string{"tcp": `"requestBytes":10,"responseBytes":20`, "udp": `"requestDatagrams":10,"responseDatagrams":20`} {
+		got := logged(t, telemetry.AccessLogConfig{Mode: telemetry.LogAll}, connection(protocol, telemetry.Opened, ""), connection(protocol, telemetry.Broken, "access-denied"))
+		want := `{"time":"2026-11-26T12:00:00.000001Z","protocol":"` + protocol + `","connection":"broken","reason":"access-denied","client":"10.0.0.1","clientPort":40512,` +
+			`"source":"front/web","sourcePod":"web-1","service":"orders.shop","port":80,"backend":"orders-v2",` +
+			`"destination":"shop/orders-v2","destinationPod":"orders-v2-1","endpoint":"10.0.0.9:8080","durationMs":1,` + amounts + "}\n"
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
 func TestEveryFieldOfTheAccessLogIsDocumented(t *testing.T) {
 	text, err := os.ReadFile("../../docs/access-log.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, table, _ := strings.Cut(string(text), "| field |")
-	line := map[string]any{}
-	if err := json.Unmarshal([]byte(logged(t, telemetry.AccessLogConfig{Mode: telemetry.LogAll}, event())), &line); err != nil {
-		t.Fatal(err)
+	line := map[string]any{} // of all of them the fields
+	for _, e := range []telemetry.Event{event(), connection("tcp", telemetry.Closed, ""), connection("udp", telemetry.Closed, "")} {
+		if err := json.Unmarshal([]byte(logged(t, telemetry.AccessLogConfig{Mode: telemetry.LogAll}, e)), &line); err != nil {
+			t.Fatal(err)
+		}
 	}
 	var documented []string
 	for _, row := range regexp.MustCompile("(?m)^\\| `([a-zA-Z]+)` \\|").FindAllStringSubmatch(table, -1) {
@@ -94,14 +116,16 @@ func TestWhatIsLogged(t *testing.T) {
 		e.Outcome = telemetry.Outcome{Code: []int{404, 503, 429, 200}[i], Reason: []string{"", "", "rate-limited", ""}[i]}
 	}
 	grpc.GRPC = telemetry.GRPC(13)
+	opened, closed := connection("tcp", telemetry.Opened, ""), connection("tcp", telemetry.Closed, "")
+	broken, denied := connection("tcp", telemetry.Broken, ""), connection("udp", telemetry.Refused, "access-denied")
 	for _, test := range []struct {
 		mode, access string
 		sample, want int
 	}{
-		{telemetry.LogOff, "", 0, 0}, {telemetry.LogAll, "", 0, 4}, {telemetry.LogErrors, "", 0, 3}, {telemetry.LogSampled, "", 0, 3}, {telemetry.LogSampled, "", 100, 4},
-		{telemetry.LogOff, telemetry.LogErrors, 0, 3}, {telemetry.LogAll, telemetry.LogOff, 0, 0},
+		{telemetry.LogOff, "", 0, 0}, {telemetry.LogAll, "", 0, 7}, {telemetry.LogErrors, "", 0, 5}, {telemetry.LogSampled, "", 0, 5}, {telemetry.LogSampled, "", 100, 7},
+		{telemetry.LogOff, telemetry.LogErrors, 0, 5}, {telemetry.LogAll, telemetry.LogOff, 0, 0},
 	} {
-		events := []telemetry.Event{fine, failed, refused, grpc}
+		events := []telemetry.Event{fine, failed, refused, grpc, opened, closed, broken, denied}
 		for i := range events {
 			events[i].Access = test.access
 		}
