@@ -110,26 +110,58 @@ func where(p *reach.Proxy) string {
 // watchEvery is how long --watch waits between two answers.
 const watchEvery = 2 * time.Second
 
-// repeat shows once, or until the context ends. A terminal is cleared first.
-func repeat(ctx context.Context, watch bool, p *console.Printer, show func() error) error {
+// repeat shows once, or until the context ends. Of what is watched only the first
+// answer may fail: proxies come and go, so later errors are told, and it goes on.
+func repeat(ctx context.Context, fleet *reach.Fleet, watch bool, p *console.Printer, show func() error) error {
 	if !watch {
 		return show()
 	}
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
-	for {
-		if console.IsTerminal(p.Out) {
-			p.Printf("\x1b[H\x1b[J")
+	terminal := console.IsTerminal(p.Out)
+	again := func() error {
+		err := fleet.Refresh(ctx)
+		if err == nil {
+			err = show()
 		}
-		if err := show(); err != nil {
-			return err
+		switch {
+		case err == nil || ctx.Err() != nil:
+		case terminal: // in place of the picture
+			p.Printf("weft: %v\n", err)
+		default:
+			fmt.Fprintln(os.Stderr, "weft:", err)
 		}
+		return nil
+	}
+	err := draw(p, show)
+	for err == nil {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
+			err = draw(p, again)
 		}
 	}
+	return err
+}
+
+// draw shows a picture: on a terminal in place of what is there, as much as fits.
+// The last row is the cursor's.
+func draw(p *console.Printer, show func() error) error {
+	out := p.Out
+	if console.IsTerminal(out) {
+		p.Printf("\x1b[H\x1b[J")
+	}
+	var picture strings.Builder
+	p.Out = &picture
+	err := show()
+	p.Out = out
+	if err != nil {
+		return err
+	}
+	columns, rows := console.Size(out)
+	_, err = io.WriteString(out, console.Fit(picture.String(), columns, rows-1))
+	return err
 }
 
 // parseService reads the name of a Service as a person writes it, perhaps with a

@@ -60,7 +60,7 @@ func (c *describeCommand) Run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	defer fleet.Close()
-	return repeat(ctx, c.Watch, p, func() error {
+	return repeat(ctx, fleet, c.Watch, p, func() error {
 		answers := reach.Ask[admin.Service](ctx, fleet.Proxies, "/api/services/"+name.String())
 		good, err := answered(answers)
 		if err != nil {

@@ -71,7 +71,7 @@ func (w *Window) show(ctx context.Context, a *Asking, out io.Writer, watch bool,
 		return err
 	}
 	defer fleet.Close()
-	return repeat(ctx, watch, p, func() error {
+	return repeat(ctx, fleet, watch, p, func() error {
 		rows, err := w.edges(ctx, fleet)
 		if err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/weft-mesh/weft/internal/console"
@@ -44,7 +45,11 @@ func (w *progress) until(ctx context.Context, missing func(context.Context) (str
 // tell says what is waited for.
 func (w *progress) tell(what string, since time.Duration) {
 	if console.IsTerminal(w.out) {
-		fmt.Fprintf(w.out, "\r\x1b[K… %s (%s)", what, since.Truncate(time.Second))
+		columns, _ := console.Size(w.out)
+		took := fmt.Sprintf(" (%s)", since.Truncate(time.Second))
+		// What takes a second row, or has two lines, would stay there.
+		line := console.Cut("… "+strings.ReplaceAll(what, "\n", " "), columns-len(took))
+		fmt.Fprint(w.out, "\r\x1b[K"+line+took)
 	} else if what != w.said {
 		fmt.Fprintf(w.out, "… %s\n", what)
 	}

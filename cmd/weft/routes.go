@@ -112,7 +112,7 @@ func (c *routesCommand) Run(ctx context.Context, out io.Writer) error {
 			return err
 		}
 	}
-	return repeat(ctx, c.Watch, p, func() error {
+	return repeat(ctx, fleet, c.Watch, p, func() error {
 		all, err := routed(ctx, fleet)
 		if err != nil {
 			return err

@@ -50,7 +50,7 @@ func (c *statCommand) Run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	defer fleet.Close()
-	return repeat(ctx, c.Watch, p, func() error {
+	return repeat(ctx, fleet, c.Watch, p, func() error {
 		rows, err := c.rows(ctx, fleet)
 		if err != nil {
 			return err

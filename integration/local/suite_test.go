@@ -151,17 +151,31 @@ func launch(t *testing.T, files map[string]string, flags ...string) *process {
 		"local", "--manifests", p.dir, "--addresses", prefix, fmt.Sprintf("--portOffset=%d", offset),
 		"--dns.address=" + p.dns, "--admin.address", p.admin, "--log.level=debug", "--log.format=json",
 	}, flags...)...)
+	p.begin()
+	t.Cleanup(p.stop)
+	return p
+}
+
+// begin starts the command.
+func (p *process) begin() {
+	p.t.Helper()
 	p.cmd.Stderr = p.stderr
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
 	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
 	go p.read(out)
-	t.Cleanup(p.stop)
-	return p
+}
+
+// again starts what was stopped, with the same flags.
+func (p *process) again() {
+	p.t.Helper()
+	p.cmd = exec.Command(p.cmd.Path, p.cmd.Args[1:]...)
+	p.lines, p.exited = make(chan string, 1024), make(chan struct{})
+	p.begin()
 }
 
 // read passes on the lines of standard output and waits for the end.

@@ -107,3 +107,50 @@ func TestColourIsForTerminals(t *testing.T) {
 			strings.Count(shown, "orders.shop.mesh is") == 1 && strings.Contains(shown, "  2  ")
 	})
 }
+
+// shows awaits what stands in a small terminal where a command line was typed.
+func (p *process) shows(typed, columns, rows string) func(what string, holds func(shown string) bool) {
+	p.t.Helper()
+	socket := filepath.Join(p.t.TempDir(), "tmux")
+	tmux(p.t, socket, "new-session", "-d", "-s", "weft", "-x", columns, "-y", rows,
+		fmt.Sprintf("export WEFT_ADMIN=%s PATH=%s:$PATH; %s", p.admin, filepath.Dir(weft), typed))
+	p.t.Cleanup(func() { tmux(p.t, socket, "kill-server") })
+	return func(what string, holds func(string) bool) {
+		p.t.Helper()
+		shown := ""
+		defer func() {
+			if p.t.Failed() {
+				p.t.Logf("%s in a terminal shows\n%s", typed, shown)
+			}
+		}()
+		await(p.t, what, func() bool {
+			shown = tmux(p.t, socket, "capture-pane", "-p", "-t", "weft")
+			return holds(shown)
+		})
+	}
+}
+
+// A watch fits its terminal, outlives the mesh, and shows it when it is there again.
+func TestAWatchFitsItsTerminalAndGoesOn(t *testing.T) {
+	p, _ := documented(t)
+	shows := p.shows("weft stat svc --watch", "40", "5")
+	const picture = "NAMESPACE  SVC        MESHED  SUCCESS  R\nshop       orders     yes           -  0\nshop       orders-v1  yes           -  0\n… 3 more lines\n\n"
+	shows("what fits of the picture", func(shown string) bool { return shown == picture })
+	p.stop()
+	shows("why there is no picture", func(shown string) bool {
+		return strings.HasPrefix(shown, "weft: the mesh at ") && !strings.Contains(shown, "SVC")
+	})
+	p.again()
+	shows("the picture again", func(shown string) bool { return shown == picture })
+}
+
+// What is waited for is told in one line, however narrow the terminal is.
+func TestAWaitLeavesNothingInANarrowTerminal(t *testing.T) {
+	p, _ := documented(t)
+	p.shows("weft check --wait=1m", "60", "20")("the third look", func(shown string) bool {
+		if strings.Count(shown, "TrafficSplit") > 1 {
+			t.Fatalf("a line was left:\n%s", shown)
+		}
+		return strings.Contains(shown, " (2s)\n") && strings.HasPrefix(shown, "… TrafficSplit shop/users: BackendNotFound")
+	})
+}

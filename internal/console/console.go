@@ -12,10 +12,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
+	"golang.org/x/term"
 	"sigs.k8s.io/yaml"
 )
 
@@ -42,13 +45,23 @@ func New(out io.Writer, format string) *Printer {
 
 // IsTerminal tells whether a person watches what is written.
 func IsTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	f, ok := w.(descriptor)
+	return ok && term.IsTerminal(int(f.Fd()))
 }
+
+// Size is how much a terminal shows; of what is none, or does not know, as much
+// as can be.
+func Size(w io.Writer) (columns, rows int) {
+	if f, ok := w.(descriptor); ok {
+		if columns, rows, err := term.GetSize(int(f.Fd())); err == nil && columns > 0 && rows > 0 {
+			return columns, rows
+		}
+	}
+	return math.MaxInt, math.MaxInt
+}
+
+// descriptor is what writes to a file, such as the file itself.
+type descriptor interface{ Fd() uintptr }
 
 // Colourful tells whether the environment leaves colour on: NO_COLOR, when it is
 // not empty (no-color.org), and TERM=dumb turn it off.
@@ -154,6 +167,41 @@ func (t *Table) Write(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, out.String())
 	return err
+}
+
+// Fit cuts text to so many rows of so many columns. Where it has more lines, the
+// last row says how many.
+func Fit(text string, columns, rows int) string {
+	lines := slices.Collect(strings.Lines(text))
+	if shown := max(rows, 1) - 1; len(lines) > shown+1 {
+		lines = append(lines[:shown], fmt.Sprintf("… %d more lines\n", len(lines)-shown))
+	}
+	for i := range lines {
+		lines[i] = Cut(lines[i], columns)
+	}
+	return strings.Join(lines, "")
+}
+
+// Cut cuts a line to so many columns. Its end stays, and so do the sequences of
+// paint, for colour must end.
+func Cut(line string, columns int) string {
+	var out strings.Builder
+	sequence := false
+	for _, r := range line {
+		switch {
+		case sequence:
+			sequence = r != 'm'
+		case r == '\x1b':
+			sequence = true
+		case r == '\n':
+		case columns <= 0:
+			continue
+		default:
+			columns--
+		}
+		out.WriteRune(r)
+	}
+	return out.String()
 }
 
 // width is how many columns of a terminal text takes: its runes, without the

@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"math"
 	"os"
 	"strings"
 	"testing"
@@ -65,12 +66,38 @@ func TestTheEnvironmentTurnsColourOff(t *testing.T) {
 }
 
 func TestAFileIsNoTerminal(t *testing.T) {
-	f, err := os.Create(t.TempDir() + "/out")
-	if err != nil {
-		t.Fatal(err)
+	for _, path := range []string{t.TempDir() + "/out", os.DevNull} {
+		f, err := os.Create(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if console.IsTerminal(f) || console.IsTerminal(&strings.Builder{}) {
+			t.Errorf("%s is taken for a terminal", path)
+		}
+		if columns, rows := console.Size(f); columns != math.MaxInt || rows != math.MaxInt {
+			t.Errorf("%s has %d columns, %d rows", path, columns, rows)
+		}
 	}
-	defer f.Close()
-	if console.IsTerminal(f) || console.IsTerminal(&strings.Builder{}) {
-		t.Error("taken for a terminal")
+}
+
+func TestWhatDoesNotFitIsCut(t *testing.T) {
+	const text = "NAME   OK\nä.b  \x1b[32myes\x1b[m\nc\n"
+	for _, test := range []struct {
+		columns, rows int
+		want          string
+	}{
+		{math.MaxInt, math.MaxInt, text},
+		{9, 3, text},
+		{7, 3, "NAME   \nä.b  \x1b[32mye\x1b[m\nc\n"},
+		{4, 2, "NAME\n… 2 \n"},
+		{80, 2, "NAME   OK\n… 2 more lines\n"},
+		{80, 1, "… 3 more lines\n"},
+		{0, 0, "\n"},
+		{1, 3, "N\nä\x1b[32m\x1b[m\nc\n"},
+	} {
+		if got := console.Fit(text, test.columns, test.rows); got != test.want {
+			t.Errorf("%d columns, %d rows: %q; want %q", test.columns, test.rows, got, test.want)
+		}
 	}
 }

@@ -73,8 +73,8 @@ var imports = map[string][]string{
 	"pkg/nodeproxy/tlsrelay": {},
 	// Flags, environment and files are paerser's.
 	"internal/config": {"github.com/traefik/paerser", "sigs.k8s.io/yaml"},
-	// What a person sees is text.
-	"internal/console": {"sigs.k8s.io/yaml"},
+	// What a person sees is text, in a terminal of some size.
+	"internal/console": {"golang.org/x/term", "sigs.k8s.io/yaml"},
 	// Tests of any package ask for addresses.
 	"internal/freeport": {},
 	"internal/tcppair":  {},

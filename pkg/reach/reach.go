@@ -49,9 +49,13 @@ type Config struct {
 	Timeout time.Duration
 }
 
+const defaultTimeout = 5 * time.Second
+
 // Fleet is every node proxy of a mesh.
 type Fleet struct {
 	Proxies []*Proxy // by node, then name
+
+	config *Config // nil for a local mesh
 }
 
 // Proxy is one node proxy.
@@ -66,54 +70,90 @@ type Proxy struct {
 
 // Cluster finds the running node proxies of a cluster. None is an error.
 func Cluster(ctx context.Context, config Config) (*Fleet, error) {
-	pods, err := config.Client.CoreV1().Pods(config.Namespace).List(ctx, metav1.ListOptions{LabelSelector: selector})
-	if err != nil {
-		return nil, fmt.Errorf("finding the node proxies: %w", err)
+	fleet := &Fleet{config: &config}
+	if err := fleet.Refresh(ctx); err != nil {
+		return nil, err
 	}
-	fleet := &Fleet{}
+	return fleet, nil
+}
+
+// Refresh finds the running node proxies again. Those that stay keep their
+// connections; those of the others end. A local mesh stays as it is, and so does
+// the Fleet where there is an error. Nobody may ask meanwhile.
+func (f *Fleet) Refresh(ctx context.Context) error {
+	if f.config == nil {
+		return nil
+	}
+	pods, err := f.config.Client.CoreV1().Pods(f.config.Namespace).List(ctx, metav1.ListOptions{LabelSelector: selector})
+	if err != nil {
+		return fmt.Errorf("finding the node proxies: %w", err)
+	}
+	gone := map[string]*Proxy{}
+	for _, p := range f.Proxies {
+		gone[p.Name] = p
+	}
+	var proxies []*Proxy
 	for i := range pods.Items {
 		pod := &pods.Items[i]
 		if pod.Status.Phase != corev1.PodRunning || pod.DeletionTimestamp != nil {
 			continue
 		}
-		t := &tunnel{config: config.REST, url: config.Client.CoreV1().RESTClient().Get().
-			Namespace(config.Namespace).Resource("pods").Name(pod.Name).SubResource("portforward").URL().String()}
-		fleet.add(&Proxy{Name: pod.Name, Node: pod.Spec.NodeName, timeout: config.Timeout, tunnel: t}, t.dial)
+		p, stays := gone[pod.Name]
+		if !stays {
+			p = f.config.proxy(pod)
+		}
+		delete(gone, pod.Name)
+		proxies = append(proxies, p)
 	}
-	if len(fleet.Proxies) == 0 {
-		return nil, fmt.Errorf("no node proxy runs in namespace %s; `weft check` says what is missing", config.Namespace)
+	if len(proxies) == 0 {
+		return fmt.Errorf("no node proxy runs in namespace %s; `weft check` says what is missing", f.config.Namespace)
 	}
-	slices.SortFunc(fleet.Proxies, func(a, b *Proxy) int {
+	slices.SortFunc(proxies, func(a, b *Proxy) int {
 		return cmp.Or(strings.Compare(a.Node, b.Node), strings.Compare(a.Name, b.Name))
 	})
-	return fleet, nil
+	f.Proxies = proxies
+	for _, p := range gone {
+		p.close()
+	}
+	return nil
+}
+
+// proxy is the node proxy of a pod, reached through the API server.
+func (c *Config) proxy(pod *corev1.Pod) *Proxy {
+	t := &tunnel{config: c.REST, url: c.Client.CoreV1().RESTClient().Get().
+		Namespace(c.Namespace).Resource("pods").Name(pod.Name).SubResource("portforward").URL().String()}
+	return &Proxy{
+		Name: pod.Name, Node: pod.Spec.NodeName,
+		timeout: cmp.Or(c.Timeout, defaultTimeout), tunnel: t, client: client(t.dial),
+	}
 }
 
 // Local is the Fleet of one `weft local`, by the address of its admin API.
 func Local(address string, timeout time.Duration) *Fleet {
-	fleet := &Fleet{}
-	fleet.add(&Proxy{Name: address, timeout: timeout}, func(ctx context.Context) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "tcp", address)
-	})
-	return fleet
+	return &Fleet{Proxies: []*Proxy{{
+		Name: address, timeout: cmp.Or(timeout, defaultTimeout),
+		client: client(func(ctx context.Context) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "tcp", address)
+		}),
+	}}}
 }
 
-func (f *Fleet) add(p *Proxy, dial func(context.Context) (net.Conn, error)) {
-	if p.timeout == 0 {
-		p.timeout = 5 * time.Second
-	}
-	p.client = &http.Client{Transport: &http.Transport{
+func client(dial func(context.Context) (net.Conn, error)) *http.Client {
+	return &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
 	}}
-	f.Proxies = append(f.Proxies, p)
 }
 
 // Close ends all connections.
 func (f *Fleet) Close() {
 	for _, p := range f.Proxies {
-		p.client.CloseIdleConnections()
-		p.tunnel.close()
+		p.close()
 	}
+}
+
+func (p *Proxy) close() {
+	p.client.CloseIdleConnections()
+	p.tunnel.close()
 }
 
 // Answer is what one proxy said, or why it could not be asked.

@@ -156,6 +156,57 @@ func TestEveryProxyAnswersOrIsNamed(t *testing.T) {
 	}
 }
 
+// Whoever looks again finds the proxies that came, and asks those that stay over
+// the way that is open, or over a new one where that was broken.
+func TestProxiesComeAndGo(t *testing.T) {
+	api := cluster(t)
+	client, err := kubernetes.NewForConfig(api.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := fleet(t.Context(), t, api.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	named := func() map[string]*reach.Proxy {
+		out := map[string]*reach.Proxy{}
+		for _, p := range f.Proxies {
+			out[p.Name] = p
+		}
+		return out
+	}
+	before := named()
+	if _, err := before["answers"].Read(t.Context(), "/api/table"); err != nil {
+		t.Fatal(err)
+	}
+	pods, now := client.CoreV1().Pods("weft"), int64(0)
+	pending, err := pods.Get(t.Context(), "pending", metav1.GetOptions{})
+	if err == nil {
+		pending.Status.Phase = corev1.PodRunning
+		_, err = pods.UpdateStatus(t.Context(), pending, metav1.UpdateOptions{})
+	}
+	if err = errors.Join(err, pods.Delete(t.Context(), "deaf", metav1.DeleteOptions{GracePeriodSeconds: &now}), f.Refresh(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	after := named()
+	if len(after) != 4 || after["pending"] == nil || after["deaf"] != nil || after["answers"] != before["answers"] {
+		t.Errorf("before %v, after %v", before, after)
+	}
+	api.DropConnections()
+	// That it is broken may be heard a moment later.
+	for ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second); ; {
+		_, err := after["answers"].Read(ctx, "/api/table")
+		if err == nil {
+			cancel()
+			break
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("after its connection was dropped: %v", err)
+		}
+	}
+}
+
 func TestALocalMeshIsAskedByItsAddress(t *testing.T) {
 	at := backends(t)
 	for name, want := range map[string]string{"answers": "answers", "silent": "", "older": ""} {

@@ -23,7 +23,8 @@ import (
 
 // tunnel reaches the admin port of one pod through the API server, as `kubectl
 // port-forward` does (SPDY in a WebSocket, KEP-4006), but without a port on this
-// machine. It connects when it is first used. Nil is no tunnel.
+// machine. It connects when it is first used, and again where that has ended. Nil
+// is no tunnel.
 type tunnel struct {
 	config *rest.Config
 	url    string // of the pod's portforward subresource
@@ -37,6 +38,14 @@ type tunnel struct {
 func (t *tunnel) dial(ctx context.Context) (net.Conn, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.conn != nil {
+		select {
+		case <-t.conn.CloseChan(): // the API server or the node has ended it
+			_ = t.conn.Close()
+			t.conn = nil
+		default:
+		}
+	}
 	if t.conn == nil {
 		conn, err := t.connect(ctx)
 		if err != nil {
