@@ -57,7 +57,8 @@ run_on_control_plane() {
 			--proxy-client-cert-file=kubelet-client.crt --proxy-client-key-file=kubelet-client.key --requestheader-client-ca-file=ca.crt --requestheader-allowed-names=apiserver-kubelet-client \
 			--requestheader-username-headers=X-Remote-User --requestheader-group-headers=X-Remote-Group --requestheader-extra-headers-prefix=X-Remote-Extra- ;;
 	kube-controller-manager)
-		spawn $name $net "$bin/$name" $client --use-service-account-credentials --service-account-private-key-file=sa.key --root-ca-file=ca.crt ;;
+		# A busy machine must not have its nodes taken for lost, and all endpoints for unready, after the API server was stopped.
+		spawn $name $net "$bin/$name" $client --node-monitor-grace-period=10m --use-service-account-credentials --service-account-private-key-file=sa.key --root-ca-file=ca.crt ;;
 	kube-scheduler) spawn $name $net "$bin/$name" $client ;;
 	*) echo "no process $name, there are:" $(control_plane_names) "node1-kubelet …" >&2; return 1 ;;
 	esac

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -89,13 +90,15 @@ func TestTCPManyBytesBothWays(t *testing.T) {
 }
 
 func TestTCPIdleTimeout(t *testing.T) {
-	w := newWorld(t, nodeproxy.Config{TCPIdleTimeout: 50 * time.Millisecond})
-	at := w.service("db", "tcp", tcpBackend(t, echo))
-	w.publish()
-	c := dial(t, at)
-	if n, err := c.Read(make([]byte, 1)); n != 0 || err == nil {
-		t.Errorf("an idle connection gave %d bytes, %v", n, err)
-	}
+	each(t, []string{"tcp", ""}, func(t *testing.T, protocol string) {
+		w := newWorld(t, nodeproxy.Config{TCPIdleTimeout: 50 * time.Millisecond})
+		at := w.service("db", protocol, tcpBackend(t, echo))
+		w.publish()
+		c := dial(t, at)
+		if n, err := c.Read(make([]byte, 1)); n != 0 || errors.Is(err, os.ErrDeadlineExceeded) || err == nil {
+			t.Errorf("protocol %q: an idle connection gave %d bytes, %v", protocol, n, err)
+		}
+	})
 }
 
 // A reset of either side is passed on as one: no broken stream looks complete.

@@ -82,7 +82,7 @@ func (f *flow) flush(to *poll.Socket, batch *poll.Batch, now time.Duration) (don
 // are sent with one system call, a large one is sent from where it stands. It
 // stops before what is incomplete, and after the body.
 func (f *flow) scan(body *wire.Body) error {
-	for f.r < f.w && !body.Done() && len(f.pass) == 0 {
+	for f.r < f.w && !body.Done() && len(f.pass)+len(f.put) == 0 {
 		step, err := body.Scan(f.buf[f.r:f.w])
 		if err != nil {
 			return err

@@ -34,6 +34,7 @@ func (c *conn) admit(x *exchange) {
 		}
 	}
 	x.refusal = refusal{reason: verdict.Reason, what: verdict.What, status: verdict.Status, retryAfter: verdict.RetryAfter}
+	x.policy.Steer(&x.try, &x.request) // while the head is as it came
 	x.overAt = c.engine.at(x.policy.Deadline())
 	if verdict.Delay > 0 {
 		x.resumeAt = c.now + verdict.Delay

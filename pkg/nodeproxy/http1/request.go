@@ -86,8 +86,11 @@ func (c *conn) begin(x *exchange) (ok, done bool) {
 	x.decision = c.caller.Decide(x.snapshot, x.route, &x.request)
 	if x.decision.Cluster == nil {
 		x.refusal = refusal{reason: x.decision.Reason, what: x.decision.What}
-	} else if x.route.Policies != nil {
-		c.admit(x)
+	} else {
+		x.try = x.decision.Cluster.Try(c.client)
+		if x.route.Policies != nil {
+			c.admit(x)
+		}
 	}
 	if x.refusal.reason != "" && !x.request.Bodiless() {
 		// The body is not waited for.

@@ -17,9 +17,7 @@ func (c *conn) serve(x *exchange) {
 		c.refuse(x, x.refusal)
 		return
 	}
-	x.try = x.cluster.Try(c.client)
 	if x.policy.Active() {
-		x.policy.Steer(&x.try, &x.request)
 		if x.whole || x.streamed {
 			c.sendCopy(x)
 		}

@@ -132,6 +132,9 @@ func (c *conn) gone(x *exchange) {
 	if c.state != answered {
 		c.count(x, upstream.StatusClientGone, upstream.ClientGone)
 	}
+	if x.told {
+		c.Abort() // an answer that is cut must not look whole
+	}
 	c.end()
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"time"
 
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
@@ -52,7 +53,12 @@ func (t *TCP) silent(ctx context.Context, c Call, patience time.Duration) ([]byt
 	if out == nil {
 		return nil, Opaque
 	}
-	fromClient, fromServer := firstToSpeak(c.Client, out.conn)
+	fromClient, fromServer, nobody := firstToSpeak(c.Client, out.conn, c.Route.Policies.Idle(t.Idle))
+	if nobody {
+		out.drop()
+		Reset(c.Client)
+		return nil, Opaque
+	}
 	if len(fromClient) > 0 && len(fromServer) == 0 {
 		first, kind, _ := sniff(c.Client, fromClient, patience, patience)
 		if kind == HTTP1 || kind == HTTP2 {
@@ -86,24 +92,32 @@ const requestTimeout = 10 * time.Second
 
 // firstToSpeak waits until one of two connections has bytes or has ended, and
 // returns what was read of each: mostly of one, of both where they spoke at
-// once. The ends of streams are found again by the next read.
-func firstToSpeak(client, server *net.TCPConn) (fromClient, fromServer []byte) {
+// once. The ends of streams are found again by the next read. nobody tells that
+// neither spoke within idle, where that is not 0.
+func firstToSpeak(client, server *net.TCPConn, idle time.Duration) (fromClient, fromServer []byte, nobody bool) {
+	if until := time.Now().Add(idle); idle > 0 {
+		_ = client.SetReadDeadline(until)
+		_ = server.SetReadDeadline(until)
+	}
 	done := make(chan struct{})
+	var late error
 	go func() {
 		defer close(done)
-		fromServer = readSome(server, client)
+		fromServer, late = readSome(server, client)
 	}()
-	fromClient = readSome(client, server)
+	fromClient, err := readSome(client, server)
 	<-done
+	// The reader that is stopped by the other has its time over as well.
+	nobody = errors.Is(err, os.ErrDeadlineExceeded) && errors.Is(late, os.ErrDeadlineExceeded)
 	_ = client.SetReadDeadline(time.Time{})
 	_ = server.SetReadDeadline(time.Time{})
-	return fromClient, fromServer
+	return fromClient, fromServer, nobody
 }
 
 // readSome reads once from a connection, then stops the other's reader.
-func readSome(c, other *net.TCPConn) []byte {
+func readSome(c, other *net.TCPConn) ([]byte, error) {
 	buffer := make([]byte, sniffBytes)
-	n, _ := c.Read(buffer)
+	n, err := c.Read(buffer)
 	_ = other.SetReadDeadline(time.Unix(1, 0))
-	return buffer[:n]
+	return buffer[:n], err
 }
