@@ -94,20 +94,26 @@ func (w *Window) show(ctx context.Context, a *Asking, out io.Writer, watch bool,
 }
 
 func (w *Window) edges(ctx context.Context, fleet *reach.Fleet) ([]edgeRow, error) {
-	calls, err := w.traffic(ctx, fleet)
+	calls, _, err := w.traffic(ctx, fleet)
 	if err != nil {
 		return nil, err
 	}
-	sums := grouped(calls, func(c *counted) (edge, bool) {
-		to := "-" // nothing was reached
-		if c.Destination.Name != "" {
-			to = who(&c.Destination)
-		}
-		return edge{who(&c.Source), c.Service + "." + c.Call.Namespace, to, c.Protocol}, true
-	})
+	sums := grouped(calls, edgeOf)
 	rows := make([]edgeRow, 0, len(sums))
 	for e := range maps.Keys(sums) {
 		rows = append(rows, edgeRow{e, sums[e].measured()})
 	}
 	return rows, nil
+}
+
+// edgeOf is the edge that a call went over.
+func edgeOf(c *counted) (edge, bool) {
+	to := "-" // no backend was reached
+	switch {
+	case c.Destination.Name != "":
+		to = who(&c.Destination)
+	case c.Backend != "":
+		to = c.Backend + " (no pod)"
+	}
+	return edge{who(&c.Source), c.Service + "." + c.Call.Namespace, to, c.Protocol}, true
 }

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/weft-mesh/weft/internal/console"
@@ -24,10 +26,11 @@ func newRoutes() runner {
 	return &routesCommand{Window: Window{Time: time.Minute}, Asking: defaultAsking()}
 }
 
-// routedTo is one way that calls of a port may go.
+// routedTo is one way that calls of a port may go, or stands for the calls of a
+// Service that went none.
 type routedTo struct {
 	service mesh.Name
-	port    uint16
+	port    uint16 // 0 for calls that no backend served: they are not counted by port
 	origin  string // "Kind namespace/name" of what asks for it; empty for the Service's own endpoints
 	split   string // its name
 	calls   string // which it means
@@ -35,13 +38,32 @@ type routedTo struct {
 	share   string // that it says
 }
 
-// routed lists the routes, as one proxy has them.
-func routed(ctx context.Context, fleet *reach.Fleet) (out []routedTo, err error) {
-	tables, err := answered(reach.Ask[admin.Table](ctx, fleet.Proxies[:1], "/api/table"))
+// unserved tells whether it stands for calls that no backend served.
+func (r *routedTo) unserved() bool { return r.backend == mesh.Name{} }
+
+// newestTable is what the proxy that heard last of a change routes by. Only that
+// one is asked for its Table, which may be long.
+func newestTable(ctx context.Context, proxies []*reach.Proxy) (*admin.Table, error) {
+	states, err := answered(reach.Ask[admin.Status](ctx, proxies, "/api/status"))
 	if err != nil {
 		return nil, err
 	}
-	for _, s := range tables[0].Value.Services {
+	newest := slices.MaxFunc(states, func(a, b reach.Answer[admin.Status]) int { return a.Value.Built.Compare(b.Value.Built) })
+	tables, err := answered(reach.Ask[admin.Table](ctx, []*reach.Proxy{newest.Proxy}, "/api/table"))
+	if err != nil {
+		return nil, err
+	}
+	return &tables[0].Value, nil
+}
+
+// routed lists the routes of each Service, and then what stands for the calls
+// that no backend served.
+func routed(ctx context.Context, proxies []*reach.Proxy) (out []routedTo, err error) {
+	table, err := newestTable(ctx, proxies)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range table.Services {
 		for _, p := range s.Ports {
 			rest := true
 			for _, r := range p.Routes {
@@ -52,6 +74,7 @@ func routed(ctx context.Context, fleet *reach.Fleet) (out []routedTo, err error)
 				out = append(out, routedTo{service: s.Name, port: p.Number, calls: "every call", backend: s.Name, share: "100 %"})
 			}
 		}
+		out = append(out, routedTo{service: s.Name, calls: "unserved calls"})
 	}
 	return out, nil
 }
@@ -88,11 +111,11 @@ func byBackend(c *counted) (backendKey, bool) {
 // routeRow is one row.
 type routeRow struct {
 	Service mesh.Name `json:"service"`
-	Port    uint16    `json:"port"`
+	Port    uint16    `json:"port,omitempty"`
 	Origin  string    `json:"origin,omitempty"`
 	Calls   string    `json:"calls"`
-	Backend mesh.Name `json:"backend"`
-	Share   string    `json:"share"`
+	Backend mesh.Name `json:"backend,omitzero"` // none for calls that no backend served
+	Share   string    `json:"share,omitempty"`
 	measured
 }
 
@@ -113,30 +136,43 @@ func (c *routesCommand) Run(ctx context.Context, out io.Writer) error {
 		}
 	}
 	return repeat(ctx, fleet, c.Watch, p, func() error {
-		all, err := routed(ctx, fleet)
+		rows, err := c.rows(ctx, fleet, only, port)
 		if err != nil {
 			return err
-		}
-		calls, err := c.traffic(ctx, fleet)
-		if err != nil {
-			return err
-		}
-		sums, rows := grouped(calls, byBackend), []routeRow{}
-		for _, r := range all {
-			if only != (mesh.Name{}) && r.service != only || port != 0 && r.port != port {
-				continue
-			}
-			row := routeRow{Service: r.service, Port: r.port, Origin: r.origin, Calls: r.calls, Backend: r.backend, Share: r.share}
-			if sum := sums[backendKey{r.service, r.backend.Name}]; sum != nil {
-				row.measured = sum.measured()
-			}
-			rows = append(rows, row)
 		}
 		if done, err := p.Structured(rows); done {
 			return err
 		}
 		return printRoutes(p, rows)
 	})
+}
+
+// rows are the routes of one Service or of all, with or without calls.
+func (c *routesCommand) rows(ctx context.Context, fleet *reach.Fleet, only mesh.Name, port uint16) ([]routeRow, error) {
+	calls, asked, err := c.traffic(ctx, fleet)
+	if err != nil {
+		return nil, err
+	}
+	all, err := routed(ctx, asked)
+	if err != nil {
+		return nil, err
+	}
+	sums, rows := grouped(calls, byBackend), []routeRow{}
+	for _, r := range all {
+		sum := sums[backendKey{r.service, r.backend.Name}]
+		switch {
+		case only != (mesh.Name{}) && r.service != only:
+			continue
+		case r.unserved() && sum == nil || !r.unserved() && port != 0 && r.port != port:
+			continue
+		}
+		row := routeRow{Service: r.service, Port: r.port, Origin: r.origin, Calls: r.calls, Backend: r.backend, Share: r.share}
+		if sum != nil {
+			row.measured = sum.measured()
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
 }
 
 // only is the Service that is asked for, and its port: zero values for all.
@@ -154,14 +190,13 @@ func printRoutes(p *console.Printer, rows []routeRow) error {
 	}
 	for i := range rows {
 		r := &rows[i]
-		service := fmt.Sprintf("%s.%s:%d", r.Service.Name, r.Service.Namespace, r.Port)
-		before := []string{service, r.Calls, r.Share, r.Backend.Name}
+		service := r.Service.Name + "." + r.Service.Namespace
+		if r.Port != 0 {
+			service = fmt.Sprintf("%s:%d", service, r.Port)
+		}
+		before := []string{service, r.Calls, cmp.Or(r.Share, "-"), cmp.Or(r.Backend.Name, "-")}
 		if p.Wide() {
-			route := r.Origin
-			if route == "" {
-				route = "-"
-			}
-			before = []string{service, route, r.Calls, r.Share, r.Backend.Name}
+			before = slices.Insert(before, 1, cmp.Or(r.Origin, "-"))
 		}
 		table.Row(r.cells(p, before...)...)
 	}

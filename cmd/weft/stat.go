@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -10,7 +11,6 @@ import (
 	"time"
 
 	"github.com/weft-mesh/weft/internal/console"
-	"github.com/weft-mesh/weft/pkg/admin"
 	"github.com/weft-mesh/weft/pkg/mesh"
 	"github.com/weft-mesh/weft/pkg/reach"
 )
@@ -56,7 +56,7 @@ func (c *statCommand) Run(ctx context.Context, out io.Writer) error {
 			return err
 		}
 		if len(rows) == 0 && c.Name != "" && !c.Watch { // what is watched may come yet
-			return fmt.Errorf("nothing of kind %s is %s or in a namespace of that name; `weft stat %s` shows what there is", c.Kind, c.Name, c.Kind)
+			return c.nothing()
 		}
 		if done, err := p.Structured(rows); done {
 			return err
@@ -65,16 +65,25 @@ func (c *statCommand) Run(ctx context.Context, out io.Writer) error {
 	})
 }
 
+// nothing says that NAME left no row.
+func (c *statCommand) nothing() error {
+	hint := ""
+	if c.Kind == "ts" {
+		hint = ", `weft check` the TrafficSplits that take no effect"
+	}
+	return fmt.Errorf("nothing of kind %s is %s or in a namespace of that name; `weft stat %s` shows what there is%s", c.Kind, c.Name, c.Kind, hint)
+}
+
 // rows are all that there is of the kind, with or without calls.
 func (c *statCommand) rows(ctx context.Context, fleet *reach.Fleet) ([]statRow, error) {
-	calls, err := c.traffic(ctx, fleet)
+	calls, asked, err := c.traffic(ctx, fleet)
 	if err != nil {
 		return nil, err
 	}
 	if c.Kind == "ts" {
-		return c.splits(ctx, fleet, calls)
+		return c.splits(ctx, asked, calls)
 	}
-	meshed, err := c.meshed(ctx, fleet)
+	meshed, err := c.meshed(ctx, asked)
 	if err != nil {
 		return nil, err
 	}
@@ -107,11 +116,12 @@ func (c *statCommand) wanted(name mesh.Name) bool {
 }
 
 // key is which row a call counts in: what was called, or, where --to names that,
-// who calls.
+// who calls. What reached no pod was called in the Service's namespace.
 func (c *statCommand) key(row *counted) (mesh.Name, bool) {
-	w := &row.Destination
+	w := row.Destination
+	w.Namespace = cmp.Or(w.Namespace, row.Call.Namespace)
 	if c.To != "" && c.Kind != "svc" {
-		w = &row.Source
+		w = row.Source
 	}
 	switch c.Kind {
 	case "svc":
@@ -125,19 +135,19 @@ func (c *statCommand) key(row *counted) (mesh.Name, bool) {
 }
 
 // meshed says for each thing of the kind how much of it the mesh carries.
-func (c *statCommand) meshed(ctx context.Context, fleet *reach.Fleet) (map[mesh.Name]string, error) {
+func (c *statCommand) meshed(ctx context.Context, proxies []*reach.Proxy) (map[mesh.Name]string, error) {
 	out := map[mesh.Name]string{}
 	if c.Kind == "svc" {
-		tables, err := answered(reach.Ask[admin.Table](ctx, fleet.Proxies[:1], "/api/table"))
+		table, err := newestTable(ctx, proxies)
 		if err != nil {
 			return nil, err
 		}
-		for _, s := range tables[0].Value.Services {
+		for _, s := range table.Services {
 			out[s.Name] = "yes"
 		}
 		return out, nil
 	}
-	answers, err := answered(reach.Ask[[]*mesh.Workload](ctx, fleet.Proxies, "/api/workloads"))
+	answers, err := answered(reach.Ask[[]*mesh.Workload](ctx, proxies, "/api/workloads"))
 	if err != nil {
 		return nil, err
 	}
@@ -167,22 +177,26 @@ func (c *statCommand) meshed(ctx context.Context, fleet *reach.Fleet) (map[mesh.
 	return out, nil
 }
 
-// splits are the rows of TrafficSplits: one for each backend.
-func (c *statCommand) splits(ctx context.Context, fleet *reach.Fleet, calls []counted) ([]statRow, error) {
-	routed, err := routed(ctx, fleet)
+// splits are the rows of TrafficSplits: one for each backend, and one for what no
+// backend served of the Service's calls, whichever split they met.
+func (c *statCommand) splits(ctx context.Context, proxies []*reach.Proxy, calls []counted) ([]statRow, error) {
+	routed, err := routed(ctx, proxies)
 	if err != nil {
 		return nil, err
 	}
 	sums := grouped(calls, byBackend)
-	rows, seen := []statRow{}, map[string]bool{}
+	rows, seen, shared := []statRow{}, map[string]bool{}, map[mesh.Name]bool{}
 	for _, r := range routed {
-		key := r.origin + " " + r.backend.String()
-		if r.origin == "" || seen[key] || !c.wanted(mesh.Name{Namespace: r.service.Namespace, Name: r.split}) {
+		key, sum := r.origin+" "+r.backend.String(), sums[backendKey{r.service, r.backend.Name}]
+		switch {
+		case r.unserved() && (sum == nil || !shared[r.service]):
+			continue
+		case !r.unserved() && (r.origin == "" || seen[key] || !c.wanted(mesh.Name{Namespace: r.service.Namespace, Name: r.split})):
 			continue
 		}
-		seen[key] = true
+		seen[key], shared[r.service] = true, true
 		row := statRow{Namespace: r.service.Namespace, Name: r.split, Service: r.service.Name, Backend: r.backend.Name, Share: r.share}
-		if sum := sums[backendKey{r.service, r.backend.Name}]; sum != nil {
+		if sum != nil {
 			row.measured = sum.measured()
 		}
 		rows = append(rows, row)
@@ -204,7 +218,7 @@ func (c *statCommand) print(p *console.Printer, rows []statRow) error {
 		before := []string{r.Namespace, r.Name, r.Meshed}
 		switch c.Kind {
 		case "ts":
-			before = []string{r.Namespace, r.Name, r.Service, r.Backend, r.Share}
+			before = []string{r.Namespace, cmp.Or(r.Name, "-"), r.Service, cmp.Or(r.Backend, "-"), cmp.Or(r.Share, "-")}
 		case "ns":
 			before = []string{r.Name, r.Meshed}
 		}

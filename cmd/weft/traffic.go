@@ -4,25 +4,43 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/weft-mesh/weft/internal/console"
+	"github.com/weft-mesh/weft/pkg/mesh"
 	"github.com/weft-mesh/weft/pkg/reach"
 	"github.com/weft-mesh/weft/pkg/telemetry"
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // Window is the part of a configuration that says which calls are counted.
 type Window struct {
 	From string        `description:"Only calls of this workload, pod or service account (namespace/name) or of this namespace."`
-	To   string        `description:"Only calls to this Service, workload or pod (namespace/name) or to this namespace."`
+	To   string        `description:"Only calls to this Service, such as orders.shop, to this workload or pod (namespace/name) or to this namespace."`
 	Time time.Duration `short:"t" description:"How far back calls count, from 2s to 1m."`
 }
 
+// check finds what is wrong. A Service of --to is namespace/name from then on.
 func (w *Window) check() error {
 	if w.Time < telemetry.WindowStep || w.Time > telemetry.LongestWindow {
 		return usageError("--time=%s: takes a duration from %s to %s, for so long the proxies keep their counts", w.Time, telemetry.WindowStep, telemetry.LongestWindow)
 	}
-	return nil
+	if service, port, err := parseService(w.To); err == nil && port == 0 {
+		w.To = service.String()
+	}
+	return cmp.Or(checkNamed("from", w.From), checkNamed("to", w.To))
+}
+
+// checkNamed takes a namespace, a name with its namespace, or nothing.
+func checkNamed(flag, value string) error {
+	namespace, name, one := strings.Cut(value, "/")
+	if value == "" || len(validation.IsDNS1123Label(namespace)) == 0 && (!one || len(validation.IsDNS1123Subdomain(name)) == 0) {
+		return nil
+	}
+	return usageError("--%s=%s: takes a name with its namespace, such as shop/orders, or a namespace alone", flag, value)
 }
 
 // counted is a row of one proxy, with the length of its window.
@@ -31,26 +49,65 @@ type counted struct {
 	seconds float64
 }
 
-// traffic asks all proxies what they carried.
-func (w *Window) traffic(ctx context.Context, fleet *reach.Fleet) ([]counted, error) {
+// traffic asks all proxies what they carried. Those that answered are whom to ask
+// more: the others are told of already, and would be waited for again.
+func (w *Window) traffic(ctx context.Context, fleet *reach.Fleet) (out []counted, asked []*reach.Proxy, err error) {
 	answers, err := answered(reach.Ask[telemetry.Traffic](ctx, fleet.Proxies, "/api/traffic?t="+w.Time.String()))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var out []counted
 	for _, a := range answers {
+		asked = append(asked, a.Proxy)
 		for _, row := range a.Value.Rows {
 			if w.means(&row.Call) {
 				out = append(out, counted{row, a.Value.Seconds})
 			}
 		}
 	}
-	return out, nil
+	if len(out) > 0 || w.From == "" && w.To == "" {
+		return out, asked, nil
+	}
+	doubts, err := w.doubts(ctx, asked)
+	for _, doubt := range doubts {
+		fmt.Fprintln(os.Stderr, "weft:", doubt)
+	}
+	return out, asked, err
 }
 
-// means tells whether a call is between those that are asked for.
+// means tells whether a call is between those that are asked for. Both the
+// Service that was called and what it reached are what a call goes to: it may have
+// reached nothing, or what is no pod.
 func (w *Window) means(c *telemetry.Call) bool {
-	return c.Source.Is(w.From) && (c.Destination.Is(w.To) || w.To == c.Namespace+"/"+c.Service)
+	service := telemetry.Workload{Namespace: c.Namespace, Name: c.Service}
+	return c.Source.Is(w.From) && (c.Destination.Is(w.To) || service.Is(w.To))
+}
+
+// doubts say which of --from and --to is the name of nobody.
+func (w *Window) doubts(ctx context.Context, proxies []*reach.Proxy) (out []string, err error) {
+	table, err := newestTable(ctx, proxies)
+	if err != nil {
+		return nil, err
+	}
+	workloads, err := answered(reach.Ask[[]*mesh.Workload](ctx, proxies[:1], "/api/workloads"))
+	if err != nil {
+		return nil, err
+	}
+	lives := func(named string) bool {
+		return named == "" || slices.ContainsFunc(workloads[0].Value, func(m *mesh.Workload) bool {
+			pod := telemetry.Workload{Namespace: m.Name.Namespace, Name: m.OwnerName, Account: m.ServiceAccount, Pod: m.Name.Name}
+			return pod.Is(named)
+		})
+	}
+	if !lives(w.From) {
+		out = append(out, fmt.Sprintf("--from=%s: no live pod, nor its workload, service account or namespace, has this name", w.From))
+	}
+	if !lives(w.To) && !slices.ContainsFunc(table.Services, func(s *mesh.Service) bool {
+		service := telemetry.Workload{Namespace: s.Name.Namespace, Name: s.Name.Name}
+		return service.Is(w.To)
+	}) {
+		out = append(out, fmt.Sprintf("--to=%s: no meshed Service and no live pod, nor its workload, service account or namespace, has this name", w.To))
+	}
+	return out, nil
 }
 
 // stats are sums over calls.
