@@ -137,6 +137,31 @@ func TestEventsSayWhatWasAsked(t *testing.T) {
 	})
 }
 
+// TestTheFirstByteIsNeverAfterTheLast: both are told by one clock.
+func TestTheFirstByteIsNeverAfterTheLast(t *testing.T) {
+	each(t, []string{"http", "http2"}, func(t *testing.T, protocol string) {
+		const requests = 300
+		seen := &events{}
+		w := newWorld(t, nodeproxy.Config{Events: telemetry.NewEvents(seen)})
+		at := w.service("orders", "", backend(t, func(http.ResponseWriter, *http.Request) {}))
+		w.publish()
+		c := client(t, protocol == "http2")
+		for range requests {
+			response, err := c.Get("http://" + at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = response.Body.Close()
+		}
+		eventually(t, "an event of each", func() bool { _, ok := seen.last(requests); return ok })
+		for _, e := range seen.all {
+			if e.First <= 0 || e.First > e.Took {
+				t.Fatalf("the first byte after %v, the last after %v", e.First, e.Took)
+			}
+		}
+	})
+}
+
 // policyFields are the fields of a Policy, in their order.
 func policyFields() (names []string) {
 	for f := range reflect.TypeFor[mesh.Policy]().NumField() {

@@ -122,7 +122,7 @@ func (c *conn) head(x *exchange) bool {
 		x.outcome, x.why = malformed, wire.ErrSwitchEarly
 		return false
 	}
-	x.try.Answered()
+	x.try.Answered(c.engine.wall(c.now))
 	if x.policy.Active() && !c.judge(x, r) {
 		return false
 	}

@@ -95,7 +95,7 @@ func (d *delivery) run() {
 	if err != nil {
 		return
 	}
-	d.try.Answered()
+	d.try.Answered(time.Now())
 	_, _ = io.Copy(io.Discard, answer.Body)
 }
 

@@ -34,7 +34,7 @@ func (c *conn) answerHead(w *work, id uint32, by origin, end bool) {
 		return
 	}
 	if m.status >= 200 {
-		h.call.try.Answered()
+		h.call.try.Answered(w.now)
 		if c.retry(w, h, policy.Outcome{Kind: policy.Answered, Status: m.status, GRPC: m.grpcStatus}) {
 			return
 		}

@@ -29,9 +29,11 @@ func (c *conn) count(h *half, now time.Time) {
 	subject := upstream.Subject{
 		Snapshot: x.snapshot, Route: x.route, Cluster: x.cluster, Endpoint: x.try.Last(), Protocol: protocol,
 	}
+	first := x.try.FirstByte()
 	outcome := telemetry.Outcome{
-		Code: code, GRPC: telemetry.GRPC(x.grpcStatus), Reason: string(x.reason), Took: now.Sub(x.started),
-		First: x.try.FirstByte(), Received: uint64(h.got), Sent: h.delivered,
+		Code: code, GRPC: telemetry.GRPC(x.grpcStatus), Reason: string(x.reason),
+		// Whoever ends it may have looked at the clock just before the answer came.
+		Took: max(now.Sub(x.started), first), First: first, Received: uint64(h.got), Sent: h.delivered,
 	}
 	c.client.counter.Count(metrics, c.client.address, &subject, &outcome)
 	if x.note != nil {

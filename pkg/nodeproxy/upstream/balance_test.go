@@ -32,7 +32,7 @@ func met(c *Cluster, calls int, steer func(*Try, int)) map[*Endpoint]int {
 		}
 		e := t.Next()
 		out[e]++
-		t.Answered()
+		t.Answered(time.Now())
 		e.Release()
 	}
 	return out

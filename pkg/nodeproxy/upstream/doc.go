@@ -6,7 +6,7 @@
 //	caller := upstream.Caller{Address: client}
 //	decision := caller.Decide(snapshot, snapshot.Route(key), request)
 //	try := decision.Cluster.Try(client)
-//	for e := try.Next(); e != nil; e = try.Next() { …; try.Answered(); …; e.Release() }
+//	for e := try.Next(); e != nil; e = try.Next() { …; try.Answered(time.Now()); …; e.Release() }
 //
 // A Snapshot is a Table joined with that state. It is immutable but for
 // counters, and is read without a lock.

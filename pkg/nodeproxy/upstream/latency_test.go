@@ -199,7 +199,7 @@ func TestConnectionsAreChosenByWhatIsInFlight(t *testing.T) {
 	for range 100 {
 		try := cluster.TryConnection(netip.Addr{})
 		try.Next()
-		try.Answered() // is not for connections
+		try.Answered(time.Now()) // is not for connections
 	}
 	if one, other := cluster.endpoints[0].Load(), cluster.endpoints[1].Load(); one != 50 || other != 50 {
 		t.Errorf("100 connections lie as %d and %d", one, other)
@@ -228,7 +228,7 @@ func TestNothingIsAllocatedForARequest(t *testing.T) {
 	if n := testing.AllocsPerRun(1000, func() {
 		try := cluster.Try(netip.Addr{})
 		e := try.Next()
-		try.Answered()
+		try.Answered(time.Now())
 		e.Release()
 	}); n != 0 {
 		t.Errorf("a request allocates %v times", n)

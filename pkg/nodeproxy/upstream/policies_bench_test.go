@@ -59,7 +59,7 @@ func benchmarkCalls(b *testing.B, c *Cluster) {
 		if call.Active() {
 			call.Try(now)
 		}
-		t.Answered()
+		t.Answered(time.Now())
 		if call.Active() {
 			t.Report(now, answered)
 			call.Again(now, answered)

@@ -75,12 +75,12 @@ func (t *Try) Again() *Endpoint {
 	return t.next(t.now())
 }
 
-// Answered tells that the endpoint that Next returned last has begun its final
-// answer. It is called at most once for a request, and not for one that nothing
-// answered.
-func (t *Try) Answered() {
+// Answered tells that the endpoint that Next returned last had begun its final
+// answer at a time: the one by which the end of the request is told as well. It
+// is called at most once for a request, and not for one that nothing answered.
+func (t *Try) Answered(at time.Time) {
 	if t.count > 0 && t.unit == Requests {
-		now := t.now()
+		now := int64(at.Sub(*t.cluster.endpoints[0].epoch))
 		t.first = max(now-t.begun, 1)
 		t.answered(now)
 	}

@@ -294,7 +294,7 @@ func BenchmarkPick(b *testing.B) {
 		for pb.Next() {
 			try := r.choose(Requests, nil, nil).Try(netip.Addr{})
 			e := try.Next()
-			try.Answered()
+			try.Answered(time.Now())
 			e.Release()
 		}
 	})
