@@ -1,6 +1,7 @@
 package nodeproxy_test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/netip"
@@ -133,6 +134,54 @@ func TestEventsSayWhatWasAsked(t *testing.T) {
 		eventually(t, "the request is counted", func() bool { return w.count("weft_requests_total", nil) == 3 })
 		if _, ok := seen.last(2); !ok {
 			t.Error("an event that nobody wants")
+		}
+	})
+}
+
+// TestBadHeadsAreTold: a request whose head is refused is told and counted by
+// the Service that it came for, once, with what its request line says where that
+// is in order.
+func TestBadHeadsAreTold(t *testing.T) {
+	each(t, []string{"http", "http2"}, func(t *testing.T, protocol string) {
+		seen := &events{}
+		w := newWorld(t, nodeproxy.Config{Events: telemetry.NewEvents(seen)})
+		at := w.service("orders", protocol, backend(t, func(http.ResponseWriter, *http.Request) {}))
+		w.publish()
+		for _, nothing := range []string{"", "GET / HT"} {
+			c := dial(t, at)
+			_, _ = io.WriteString(c, nothing)
+			_ = c.Close()
+		}
+		heads := []struct{ head, says string }{
+			{"GET /host?secret=1 HTTP/1.1\r\nHost: a b\r\n\r\n", "400 bad-request GET /host"},
+			{"GET /none HTTP/1.1\r\nAccept: */*\r\n\r\n", "400 bad-request GET /none"},
+			{"GET http://a:b:c/ HTTP/1.1\r\nHost: h\r\n\r\n", "400 bad-request GET "},
+			{"POST /length HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "400 bad-request POST /length"},
+			{"GET /large HTTP/1.1\r\nHost: h\r\nX: " + strings.Repeat("x", 70<<10), "431 bad-request GET /large"},
+			{"GET /" + strings.Repeat("x", 70<<10), "414 bad-request  "},
+			{"TRACE /trace HTTP/1.1\r\nHost: h\r\n\r\n", "405 method-refused TRACE /trace"},
+			{"CONNECT u:p@h:80 HTTP/1.1\r\nHost: h\r\n\r\n", "405 method-refused CONNECT "},
+			{"GET /a\x7fb HTTP/1.1\r\nHost: h\r\n\r\n", "400 bad-request  "},
+			{"what is this\r\n\r\nand this\r\n\r\n", "400 bad-request  "},
+		}
+		for i, test := range heads {
+			c := dial(t, at)
+			_, _ = io.WriteString(c, test.head)
+			_ = c.CloseWrite()
+			answer, _ := io.ReadAll(c)
+			var e telemetry.Event
+			eventually(t, "an event", func() (ok bool) { e, ok = seen.last(i + 1); return ok })
+			says := fmt.Sprint(e.Code, " ", e.Reason, " ", e.Method, " ", e.Path)
+			if says != test.says || e.Service != "orders" || e.Port != 80 || e.Source.Name != "caller" || e.Protocol != "http" {
+				t.Errorf("%.60q: %s, %+v", test.head, says, e)
+			}
+			if len(test.head) < 1<<10 && !strings.Contains(string(answer), "weft: orders.shop: ") {
+				t.Errorf("%.60q: the answer is %q", test.head, answer)
+			}
+		}
+		counted, refused := w.count("weft_requests_total", map[string]string{"destination_service": "orders.shop"}), w.count("weft_refusals_total", nil)
+		if counted != float64(len(heads)) || refused != counted {
+			t.Errorf("%v requests and %v refusals are counted; want %d", counted, refused, len(heads))
 		}
 	})
 }

@@ -58,6 +58,7 @@ func (c *conn) readHead(x *exchange) (ok, done bool) {
 	}
 	n, err := x.request.Parse(f.buf[f.r:f.w])
 	if err != nil {
+		c.locate(x) // for whom it was
 		c.malformed(x, err)
 		return false, true
 	}
@@ -74,14 +75,9 @@ func (c *conn) readHead(x *exchange) (ok, done bool) {
 // as the endpoint gets it.
 func (c *conn) begin(x *exchange) (ok, done bool) {
 	x.again()
-	x.snapshot = c.engine.config.Current()
-	x.route = x.snapshot.Route(c.at)
-	if x.route == nil || x.route.Port.Protocol == mesh.HTTP2 || x.route.Port.Protocol == mesh.Opaque {
+	if !c.locate(x) {
 		c.refuse(x, refusal{reason: upstream.NoRoute, what: "this port leads to no Service any more", close: true})
 		return false, true
-	}
-	if c.engine.config.Events.Want(x.route.AccessLog()) {
-		x.note = telemetry.NewNote(&x.request)
 	}
 	x.decision = c.caller.Decide(x.snapshot, x.route, &x.request)
 	if x.decision.Cluster == nil {
@@ -115,6 +111,21 @@ func (c *conn) begin(x *exchange) (ok, done bool) {
 	}
 	x.out = x.request.Append(x.out[:0], &x.forward)
 	return true, false
+}
+
+// locate finds where a request goes by the Table of this moment, and notes what
+// was read of it where somebody wants that. It returns false where the port
+// leads nowhere, or not by this engine any more.
+func (c *conn) locate(x *exchange) bool {
+	x.snapshot = c.engine.config.Current()
+	x.route = x.snapshot.Route(c.at)
+	if x.route == nil {
+		return false
+	}
+	if c.engine.config.Events.Want(x.route.AccessLog()) {
+		x.note = telemetry.NewNote(&x.request)
+	}
+	return x.route.Port.Protocol != mesh.HTTP2 && x.route.Port.Protocol != mesh.Opaque
 }
 
 // malformed refuses what the client sent.

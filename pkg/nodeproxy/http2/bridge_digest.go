@@ -8,6 +8,7 @@ import (
 
 	http1 "github.com/weft-mesh/weft/pkg/nodeproxy/http1/wire"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
+	"github.com/weft-mesh/weft/pkg/telemetry"
 )
 
 // askers lends askers.
@@ -249,6 +250,9 @@ func (c *conn) reject(w *work, id uint32, no refusal) {
 		h = c.take(id)
 		h.remoteEnd, h.call.started, h.call.grpcStatus = true, w.now, -1
 		h.call.snapshot, h.call.route = c.client.current(c.engine.config.Current())
+		if way := h.call.route; way != nil && c.engine.config.Events.Want(way.AccessLog()) {
+			h.call.note = telemetry.NewNote(&c.bridge.ask.request)
+		}
 	}
 	c.refuse(w, h, no)
 }

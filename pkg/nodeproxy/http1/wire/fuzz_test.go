@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httputil"
@@ -17,14 +18,23 @@ import (
 var forward = wire.Forward{Client: []byte("10.0.0.1"), Host: "orders.shop"}
 
 // parseWhole and parseByByte read one head; the bytes that it is forwarded as
-// are empty where it is refused or incomplete.
+// are empty where it is incomplete; of what is refused out is what can be told.
 func parseWhole(raw []byte) (n int, out string, err error) {
 	var r wire.Request
 	n, err = r.Parse(raw)
-	if n > 0 {
+	switch {
+	case err != nil:
+		out = told(&r)
+	case n > 0:
 		out = string(r.Append(nil, &forward))
 	}
 	return n, out, err
+}
+
+// told is what is noted of a request.
+func told(r *wire.Request) string {
+	host, _ := r.Header("host", 0)
+	return fmt.Sprintf("%q %q %q", r.Method(), r.Path(), host)
 }
 
 func parseByByte(raw []byte) (n int, out string, err error) {
@@ -32,7 +42,7 @@ func parseByByte(raw []byte) (n int, out string, err error) {
 	for i := range len(raw) + 1 {
 		// Each time somewhere else, as in a buffer that moves.
 		if n, err = r.Parse(bytes.Clone(raw[:i])); err != nil {
-			return 0, "", err
+			return 0, told(&r), err
 		}
 		if n > 0 {
 			return n, string(r.Append(nil, &forward)), nil
@@ -50,6 +60,7 @@ var requests = []string{
 	"GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\nX-Forwarded-For: a\r\nx_forwarded_for: b\r\n\r\n",
 	"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n",
 	"GET / HTTP/1.1\r\nHost: h\r\nX: a\r\n b\r\n\r\n",
+	"TRACE /a?b HTTP/1.1\r\n", "CONNECT h:1 HTTP/1.1\r\n", "GET http://h/a HTTP/1.1\r\nHost: h\r\nHost: i\r\n\r\n", "GET /a HTTP/2.0\r\n",
 	"GET / HTTP/1.1\nHost: h\n\n", "GET /\x00 HTTP/1.1\r\n", "\r\n\r\n", "GET / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n\r\n",
 }
 

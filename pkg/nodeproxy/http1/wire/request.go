@@ -6,7 +6,9 @@ import (
 )
 
 // Request is the head of a request. Its zero value is ready for Parse; Reset
-// makes it so again. What its methods return points into the parsed bytes.
+// makes it so again. What its methods return points into the parsed bytes. Of a
+// head that Parse refuses, Method and Path return what the request line says where
+// that is in order, else nothing, and Header the fields before the fault.
 type Request struct {
 	head
 	start     int  // where the request line begins
@@ -27,7 +29,8 @@ type Request struct {
 // Reset forgets the request.
 func (r *Request) Reset() {
 	r.reset()
-	r.start, r.skipped, r.absolute, r.slash, r.star = 0, false, false, false, false
+	r.start, r.skipped, r.method, r.target = 0, false, span{}, span{}
+	r.absolute, r.slash, r.star = false, false, false
 	r.verbatim, r.retries, r.isHead, r.isGet, r.isOptions = false, false, false, false, false
 }
 
@@ -35,6 +38,7 @@ func (r *Request) Reset() {
 // does not hold it all, and that Parse wants to be called again with more
 // behind the same bytes. Errors are *Error.
 func (r *Request) Parse(b []byte) (n int, err error) {
+	r.bytes = b
 	for !r.first {
 		begin := r.pos
 		line, ok, err := r.line(b, ErrTargetLong)
@@ -81,15 +85,19 @@ func (r *Request) parseLine(line []byte, begin int) error {
 	}
 	r.method = span{uint32(begin), uint32(begin + one)}
 	r.target = span{uint32(begin + one + 1), uint32(begin + two)}
-	if err := r.parseMethod(line[:one]); err != nil {
-		return err
+	method, target := r.parseMethod(line[:one]), r.parseTarget(line[one+1:two])
+	if target != nil {
+		r.target = span{}
 	}
-	if version[5] != '1' || version[7] > '1' {
+	switch {
+	case method != nil:
+		return method
+	case version[5] != '1' || version[7] > '1':
 		return ErrVersion
 	}
 	r.old = version[7] == '0'
-	r.verbatim = !r.old
-	return r.parseTarget(line[one+1 : two])
+	r.verbatim = !r.old && !r.absolute
+	return target
 }
 
 func digit(c byte) bool { return '0' <= c && c <= '9' }
@@ -136,7 +144,7 @@ func (r *Request) parseTarget(target []byte) error {
 	if !authority(target[scheme:end]) {
 		return ErrTarget
 	}
-	r.absolute, r.verbatim = true, false
+	r.absolute = true
 	r.host = span{r.target.from + uint32(scheme), r.target.from + uint32(end)}
 	r.target.from += uint32(end)
 	r.star = r.isOptions && end == len(target)
