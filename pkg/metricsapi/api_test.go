@@ -141,7 +141,9 @@ func (w *world) figures(path string) string {
 }
 
 func TestEveryKind(t *testing.T) {
-	w := newWorld(t,
+	connections := call("orders-1", "orders-v1", 1000, 10)
+	connections.Protocol = "tcp"
+	w := newWorld(t, connections,
 		call("orders-1", "orders-v1", 90, 0, telemetry.Bucket{Bucket: 5, Count: 90}),
 		call("orders-2", "orders-v2", 8, 2, telemetry.Bucket{Bucket: 5, Count: 5}, telemetry.Bucket{Bucket: 100, Count: 5}),
 	)

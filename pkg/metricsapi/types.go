@@ -107,6 +107,9 @@ type measured struct {
 }
 
 func (m *measured) add(row *telemetry.Row) {
+	if row.Protocol == "tcp" || row.Protocol == "udp" {
+		return // connections and sessions are no requests
+	}
 	m.success += row.Success
 	m.failure += row.Failure
 	m.latencies = m.latencies.Merge(row.Latencies)

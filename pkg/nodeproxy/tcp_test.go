@@ -144,7 +144,8 @@ func TestTCPRefusalsAreResets(t *testing.T) {
 			t.Errorf("%s: got %v; want a reset", reason, err)
 		}
 		eventually(t, reason+" is counted", func() bool {
-			return w.count("weft_refusals_total", map[string]string{"reason": reason}) == 1
+			return w.count("weft_refusals_total", map[string]string{"reason": reason}) == 1 &&
+				w.count("weft_tcp_connections_refused_total", map[string]string{"destination_service": "db.shop", "source_workload": "caller", "response_flags": reason}) == 1
 		})
 	})
 }

@@ -155,7 +155,8 @@ func TestUDPWithoutEndpointsIsDropped(t *testing.T) {
 	w.publish()
 	_, _ = udpDial(t, at).Write([]byte("x"))
 	eventually(t, "the drop is counted", func() bool {
-		return w.count("weft_refusals_total", map[string]string{"reason": "no-endpoints"}) == 1
+		return w.count("weft_refusals_total", map[string]string{"reason": "no-endpoints"}) == 1 &&
+			w.count("weft_udp_sessions_refused_total", map[string]string{"destination_service": "dns.shop", "response_flags": "no-endpoints"}) == 1
 	})
 }
 

@@ -13,6 +13,7 @@ type descriptions struct {
 	requests, took, first, received, sent     *prometheus.Desc
 	opened, closed, tcpSent, tcpReceived      *prometheus.Desc
 	sessions, datagrams, series, seriesLimits *prometheus.Desc
+	tcpRefused, udpRefused                    *prometheus.Desc
 
 	times, sizes []float64 // the upper bounds of the buckets but the last
 }
@@ -36,6 +37,9 @@ func describe() descriptions {
 		tcpSent:     desc("weft_tcp_sent_bytes_total", "Bytes relayed from endpoints to clients.", callLabels()),
 		tcpReceived: desc("weft_tcp_received_bytes_total", "Bytes relayed from clients to endpoints.", callLabels()),
 
+		tcpRefused: desc("weft_tcp_connections_refused_total", "TCP connections that were refused or reached no endpoint.", callLabels("response_flags")),
+		udpRefused: desc("weft_udp_sessions_refused_total", "UDP sessions that were refused: one for each datagram that was dropped so.", callLabels("response_flags")),
+
 		sessions:  desc("weft_udp_sessions", "Open UDP sessions: one per client address and port.", callLabels()),
 		datagrams: desc("weft_udp_datagrams_total", "Relayed UDP datagrams.", callLabels("direction")),
 
@@ -49,13 +53,13 @@ func (p *Proxy) Describe(out chan<- *prometheus.Desc) {
 	d := &p.shown
 	for _, desc := range []*prometheus.Desc{
 		d.requests, d.took, d.first, d.received, d.sent, d.opened, d.closed, d.tcpSent, d.tcpReceived,
-		d.sessions, d.datagrams, d.series, d.seriesLimits,
+		d.sessions, d.datagrams, d.series, d.seriesLimits, d.tcpRefused, d.udpRefused,
 	} {
 		out <- desc
 	}
 }
 
-// series is what one label set of requests shows.
+// series is what one label set of requests shows, or of refused connections.
 type series struct {
 	took, first    [timeBuckets + 1]uint64
 	received, sent [sizeBuckets + 1]uint64
@@ -76,13 +80,13 @@ func (p *Proxy) Collect(out chan<- prometheus.Metric) {
 	requests, relayed, rows := p.sum()
 	d, turns := &p.shown, pace.Start()
 	for set, s := range requests {
+		if refused := d.refused(set.call.Protocol); refused != nil {
+			out <- prometheus.MustNewConstMetric(refused, prometheus.CounterValue, float64(s.count()), set.call.values(flagsLabel(set.reason))...)
+			continue
+		}
 		values := set.call.values(codeLabel(int(set.code)), grpcLabel(set.grpc), flagsLabel(set.reason))
 		labels := prometheus.MakeLabelPairs(d.took, values) // those of all five
-		count := uint64(0)
-		for _, n := range s.took {
-			count += n
-		}
-		out <- prometheus.MustNewConstMetric(d.requests, prometheus.CounterValue, float64(count), values...)
+		out <- prometheus.MustNewConstMetric(d.requests, prometheus.CounterValue, float64(s.count()), values...)
 		out <- &histogram{&turns, d.took, labels, d.times, s.took[:], s.sums[0]}
 		out <- &histogram{&turns, d.first, labels, d.times, s.first[:], s.sums[1]}
 		out <- &histogram{&turns, d.received, labels, d.sizes, s.received[:], s.sums[2]}
@@ -93,6 +97,18 @@ func (p *Proxy) Collect(out chan<- prometheus.Metric) {
 	}
 	out <- prometheus.MustNewConstMetric(d.series, prometheus.GaugeValue, float64(rows))
 	out <- prometheus.MustNewConstMetric(d.seriesLimits, prometheus.GaugeValue, float64(p.most))
+}
+
+// refused is what counts connections or sessions that were refused; nil for
+// requests, which have outcomes of their own.
+func (d *descriptions) refused(protocol string) *prometheus.Desc {
+	switch protocol {
+	case "tcp":
+		return d.tcpRefused
+	case "udp":
+		return d.udpRefused
+	}
+	return nil
 }
 
 // connections tells those of one Call.
@@ -141,6 +157,14 @@ func of[K comparable, V any](all map[K]*V, key K) *V {
 		all[key] = v
 	}
 	return v
+}
+
+// count is how many there were.
+func (s *series) count() (n uint64) {
+	for _, in := range s.took {
+		n += in
+	}
+	return n
 }
 
 func (s *series) add(l *lane) {

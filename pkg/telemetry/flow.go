@@ -18,7 +18,8 @@ type Flow struct {
 	retired atomic.Bool
 	cells   atomic.Pointer[cell]
 
-	// Connections and sessions, and their bytes or datagrams.
+	// Connections and sessions, and their bytes or datagrams; those that were refused
+	// are in cells.
 	opened, closed, sent, received atomic.Uint64
 
 	// What follows is guarded by the Proxy's looking.
@@ -27,7 +28,8 @@ type Flow struct {
 	window  *window   // nil before the first tick with something
 }
 
-// outcome is what the series of one Flow differ in.
+// outcome is what the series of one Flow differ in; a connection or session that
+// was refused has a reason only.
 type outcome struct {
 	code   uint16
 	grpc   uint8
@@ -76,6 +78,14 @@ func (f *Flow) Count(l Lane, o *Outcome) {
 	in.received.add(o.Received)
 	in.sent.add(o.Sent)
 	in.fine.add(o.Took)
+}
+
+// refuse counts a connection or session that was not opened. It took no time that
+// would say anything.
+func (f *Flow) refuse(reason string) {
+	if f != nil {
+		f.lane(0, outcome{reason: reason}).took.add(&f.proxy.limits, 0)
+	}
 }
 
 // codeOf is 0 for what is no status of HTTP.

@@ -222,6 +222,24 @@ func TestWindows(t *testing.T) {
 	})
 }
 
+// TestRefusedConnectionsFail: connections that open are successes, those that are
+// refused failures of the same row, and neither has a latency.
+func TestRefusedConnectionsFail(t *testing.T) {
+	for _, protocol := range []string{"tcp", "udp"} {
+		p, call := NewProxy(prometheus.NewRegistry(), ProxyConfig{}), pods("web-1", "orders-1")
+		call.Protocol = protocol
+		p.Connection(call).Close()
+		for range 3 {
+			p.NotOpened(call, "connect-failed")
+		}
+		rows := p.Traffic(time.Minute).Rows
+		if len(rows) != 1 || rows[0].Success != 1 || rows[0].Failure != 3 || rows[0].Open != 0 || len(rows[0].Latencies) != 0 {
+			t.Errorf("%s: %+v", protocol, rows)
+		}
+	}
+	(*Proxy)(nil).NotOpened(Call{}, "connect-failed")
+}
+
 func TestMerge(t *testing.T) {
 	a, b := Latencies{{1, 1}, {3, 2}, {9, 1}}, Latencies{{2, 5}, {3, 1}}
 	if got := fmt.Sprint(a.Merge(b), b.Merge(nil), Latencies(nil).Merge(a), Latencies(nil).Quantile(0.5)); got != "[{1 1} {2 5} {3 3} {9 1}] [{2 5} {3 1}] [{1 1} {3 2} {9 1}] 0s" {

@@ -118,6 +118,10 @@ func (c *Connection) Close() {
 	}
 }
 
+// NotOpened counts a TCP connection or UDP session that was refused, with the
+// reason that Refused counts it by.
+func (p *Proxy) NotOpened(c Call, reason string) { p.Flow(c).refuse(reason) }
+
 // Refused counts a call that was refused or broke off. reason is the code that
 // the header weft-reason shows.
 func (p *Proxy) Refused(reason string) {

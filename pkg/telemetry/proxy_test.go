@@ -42,11 +42,14 @@ func TestProxyMetrics(t *testing.T) {
 	s.Sent(1)
 	s.Received(2)
 	s.Close()
+	p.NotOpened(canary("tcp"), "connect-failed")
+	p.NotOpened(canary("udp"), "access-denied")
 	p.Refused("no-endpoints")
 	p.Listeners("TCP", 2)
 	names := []string{
 		"weft_listeners", "weft_refusals_total", "weft_requests_total", "weft_series", "weft_series_limit", "weft_tcp_connections_opened_total",
 		"weft_tcp_connections_closed_total", "weft_tcp_received_bytes_total", "weft_tcp_sent_bytes_total", "weft_udp_datagrams_total", "weft_udp_sessions",
+		"weft_tcp_connections_refused_total", "weft_udp_sessions_refused_total",
 	}
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(proxyMetrics()), names...); err != nil {
 		t.Error(err)
@@ -86,6 +89,12 @@ weft_tcp_received_bytes_total{` + tcp + `} 3
 # HELP weft_tcp_sent_bytes_total Bytes relayed from endpoints to clients.
 # TYPE weft_tcp_sent_bytes_total counter
 weft_tcp_sent_bytes_total{` + tcp + `} 10
+# HELP weft_tcp_connections_refused_total TCP connections that were refused or reached no endpoint.
+# TYPE weft_tcp_connections_refused_total counter
+weft_tcp_connections_refused_total{` + strings.Replace(tcp, sourceText, `response_flags="connect-failed",`+sourceText, 1) + `} 1
+# HELP weft_udp_sessions_refused_total UDP sessions that were refused: one for each datagram that was dropped so.
+# TYPE weft_udp_sessions_refused_total counter
+weft_udp_sessions_refused_total{` + strings.Replace(strings.Replace(udp, "%s", "", 1), sourceText, `response_flags="access-denied",`+sourceText, 1) + `} 1
 # HELP weft_udp_datagrams_total Relayed UDP datagrams.
 # TYPE weft_udp_datagrams_total counter
 weft_udp_datagrams_total{` + strings.Replace(udp, "%s", `direction="received",`, 1) + `} 2

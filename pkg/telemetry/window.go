@@ -97,7 +97,7 @@ func (l Latencies) since(before Latencies) (out Latencies) {
 // tally reads the counters.
 func (f *Flow) tally() tally {
 	var counts [octaves * steps]uint32
-	t := tally{sent: f.sent.Load(), received: f.received.Load()}
+	t := tally{success: f.opened.Load(), sent: f.sent.Load(), received: f.received.Load()}
 	f.each(func(c *cell, l *lane) {
 		n := uint64(0)
 		for i := range l.took.counts {
@@ -194,9 +194,12 @@ func (w *window) last(after uint64, now tally) tally {
 // Row is what ran between one caller and one destination within a window.
 type Row struct {
 	Call
-	Success   uint64    `json:"success"` // requests
-	Failure   uint64    `json:"failure"` // of a status of 500 or more, or a gRPC status to that effect
-	Latencies Latencies `json:"latencies,omitempty"`
+	// Success and Failure are requests, of which those fail that are answered with a
+	// status of 500 or more, or a gRPC status to that effect; and connections or
+	// sessions that opened, or were refused.
+	Success   uint64    `json:"success"`
+	Failure   uint64    `json:"failure"`
+	Latencies Latencies `json:"latencies,omitempty"` // of requests
 	// Open is how many connections or sessions are open now.
 	Open uint64 `json:"open,omitempty"`
 	// Sent and Received are bytes to the caller and from it (UDP: datagrams).

@@ -193,14 +193,13 @@ func (t *TCP) connect(ctx context.Context, c Call) *outgoing {
 func (t *TCP) Refuse(c Call, reason upstream.Reason) { t.refuse(c, c.subject(nil, nil), reason) }
 
 func (t *TCP) refuse(c Call, subject upstream.Subject, reason upstream.Reason) {
-	t.Metrics.Refused(string(reason))
 	event := t.Log.Debug().Str("reason", string(reason)).Stringer("client", c.Client.RemoteAddr())
 	if c.Route != nil {
 		event = event.Stringer("service", c.Route.Port.Service).Uint16("port", c.Route.Port.Number)
 	}
 	event.Msg("connection refused")
 	teller := newTeller(t.Events, subject, c.client())
-	teller.refused(reason)
+	teller.refused(t.Metrics, reason)
 	Reset(c.Client)
 }
 

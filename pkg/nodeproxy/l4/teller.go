@@ -27,10 +27,12 @@ func (t *teller) opened() {
 	t.tell(telemetry.Opened, telemetry.Outcome{})
 }
 
-// refused tells that none was, or that a policy refused it. A call of nothing that
-// is in the Table is told to nobody.
-func (t *teller) refused(reason upstream.Reason) {
+// refused tells that none was, or that a policy refused it, and counts that. A
+// call of nothing that is in the Table is told to nobody.
+func (t *teller) refused(metrics *telemetry.Proxy, reason upstream.Reason) {
+	metrics.Refused(string(reason))
 	if t.subject.Route != nil {
+		metrics.NotOpened(t.subject.Call(t.client.Addr()), string(reason))
 		t.tell(telemetry.Refused, telemetry.Outcome{Reason: string(reason)})
 	}
 }

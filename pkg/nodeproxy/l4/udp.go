@@ -212,10 +212,9 @@ func (u *UDP) begin(client netip.AddrPort) *session {
 
 // refuse tells that a datagram is dropped.
 func (u *UDP) refuse(client netip.AddrPort, subject upstream.Subject, reason upstream.Reason, err error) {
-	u.Metrics.Refused(string(reason))
 	u.Log.Debug().Err(err).Str("reason", string(reason)).Stringer("client", client).Stringer("listen", u.At.Listen).Msg("datagram dropped")
 	teller := newTeller(u.Events, subject, client)
-	teller.refused(reason)
+	teller.refused(u.Metrics, reason)
 }
 
 // reply passes datagrams of the endpoint back to the client until the session ends.
