@@ -67,7 +67,7 @@ func answered[T any](answers []reach.Answer[T]) ([]reach.Answer[T], error) {
 			good = append(good, a)
 			continue
 		}
-		failed = append(failed, fmt.Errorf("%s could not be asked: %w", where(a.Proxy), a.Err))
+		failed = append(failed, unasked(a.Proxy, a.Err))
 	}
 	if len(good) > 0 {
 		for _, err := range failed {
@@ -82,21 +82,46 @@ func answered[T any](answers []reach.Answer[T]) ([]reach.Answer[T], error) {
 	return nil, errors.Join(failed...)
 }
 
+// unasked says that a proxy could not be asked, why, and what to look at.
+func unasked(p *reach.Proxy, err error) error {
+	var said *reach.HTTPError
+	if errors.As(err, &said) { // it could, and says itself what is wrong
+		return fmt.Errorf("%s could not answer: %w", where(p), err)
+	}
+	return fmt.Errorf("%s could not be asked: %w; %s", where(p), err, askHint(p))
+}
+
+// askHint is what to look at where a proxy does not answer.
+func askHint(p *reach.Proxy) string {
+	if p.Node == "" {
+		return "does weft local run, with this --admin.address?"
+	}
+	return "docs/cli.md lists the rights that asking needs"
+}
+
 // find is an error where no Service of the name is meshed, or it lacks the port;
 // port 0 is any.
 func find(ctx context.Context, fleet *reach.Fleet, name mesh.Name, port uint16) error {
 	answers, err := answered(reach.Ask[admin.Service](ctx, fleet.Proxies, "/api/services/"+name.String()))
-	if err != nil || port == 0 {
+	if err != nil {
 		return err
 	}
+	return hasPort(answers[0].Value.Service, port)
+}
+
+// hasPort is an error where a Service lacks a port; port 0 is any.
+func hasPort(s *mesh.Service, port uint16) error {
+	if port == 0 {
+		return nil
+	}
 	var has []string
-	for _, p := range answers[0].Value.Service.Ports {
+	for _, p := range s.Ports {
 		if p.Number == port {
 			return nil
 		}
 		has = append(has, strconv.Itoa(int(p.Number)))
 	}
-	return fmt.Errorf("%s has no port %d; it has %s", name, port, strings.Join(has, ", "))
+	return fmt.Errorf("%s has no port %d; it has %s", s.Name, port, strings.Join(has, ", "))
 }
 
 // where names a proxy to a person.

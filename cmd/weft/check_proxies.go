@@ -69,14 +69,6 @@ func judge(answers []reach.Answer[admin.Status]) (out []finding) {
 	return out
 }
 
-// askHint is what to look at where a proxy does not answer.
-func askHint(p *reach.Proxy) string {
-	if p.Node == "" {
-		return "does weft local run, with this --admin.address?"
-	}
-	return "docs/cli.md lists the rights that asking needs"
-}
-
 // most is the key that counts most; the first by name of several.
 func most(counts map[string]int) (key string) {
 	for _, k := range slices.Sorted(maps.Keys(counts)) {

@@ -51,7 +51,7 @@ type proxyView struct {
 
 // Run asks every proxy and shows what they say.
 func (c *describeCommand) Run(ctx context.Context, out io.Writer) error {
-	name, _, err := parseService(c.Service)
+	name, port, err := parseService(c.Service)
 	if err != nil {
 		return err
 	}
@@ -67,6 +67,9 @@ func (c *describeCommand) Run(ctx context.Context, out io.Writer) error {
 			return err
 		}
 		d := describe(good, answers)
+		if err := hasPort(d.Service, port); err != nil {
+			return err
+		}
 		d.Name = name.Name + "." + name.Namespace + "." + c.Domain
 		if done, err := p.Structured(d); done {
 			return err

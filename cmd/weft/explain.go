@@ -40,17 +40,16 @@ func (c *explainCommand) Run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	for _, h := range c.Header {
-		if !strings.Contains(h, ":") {
-			return usageError("--header=%s: takes a name and a value, such as --header='accept: text/html'", h)
-		}
+	query := c.query(to, port)
+	if err := admin.CheckCall(query); err != nil {
+		return usageError("--%w", err)
 	}
 	fleet, p, err := c.open(ctx, out)
 	if err != nil {
 		return err
 	}
 	defer fleet.Close()
-	answers, err := answered(reach.Ask[admin.Explained](ctx, fleet.Proxies, "/api/explain?"+c.query(to, port)))
+	answers, err := answered(reach.Ask[admin.Explained](ctx, fleet.Proxies, "/api/explain?"+query.Encode()))
 	if err != nil {
 		return err
 	}
@@ -66,7 +65,7 @@ func (c *explainCommand) Run(ctx context.Context, out io.Writer) error {
 }
 
 // query is the question in the words of the admin API.
-func (c *explainCommand) query(to mesh.Name, port uint16) string {
+func (c *explainCommand) query(to mesh.Name, port uint16) url.Values {
 	q := url.Values{"from": {c.From}, "to": {to.String()}, "host": {to.Name + "." + to.Namespace + "." + c.Domain}}
 	if port != 0 {
 		q.Set("port", strconv.Itoa(int(port)))
@@ -80,7 +79,7 @@ func (c *explainCommand) query(to mesh.Name, port uint16) string {
 	for _, h := range c.Header {
 		q.Add("header", h)
 	}
-	return q.Encode()
+	return q
 }
 
 // explained is what is shown: the answer and whose it is.

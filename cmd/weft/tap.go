@@ -9,13 +9,14 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"os"
 	"strconv"
+	"strings"
 	"sync"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/weft-mesh/weft/internal/console"
 	"github.com/weft-mesh/weft/pkg/admin"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 	"github.com/weft-mesh/weft/pkg/reach"
 	"github.com/weft-mesh/weft/pkg/telemetry"
 )
@@ -39,6 +40,13 @@ func (c *tapCommand) Run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	query := url.Values{"service": {name.String()}, "from": {c.From}, "method": {c.Method}, "path": {c.Path}, "status": {c.Status}}
+	if port != 0 {
+		query.Set("port", strconv.Itoa(int(port)))
+	}
+	if err := c.check(query); err != nil {
+		return err
+	}
 	fleet, p, err := c.open(ctx, out)
 	if err != nil {
 		return err
@@ -47,43 +55,67 @@ func (c *tapCommand) Run(ctx context.Context, out io.Writer) error {
 	if err := find(ctx, fleet, name, port); err != nil {
 		return err
 	}
-	query := url.Values{"service": {name.String()}, "from": {c.From}, "method": {c.Method}, "path": {c.Path}, "status": {c.Status}}
-	if port != 0 {
-		query.Set("port", strconv.Itoa(int(port)))
-	}
-	ctx, enough := context.WithCancel(ctx)
-	defer enough()
-	var mu sync.Mutex // guards shown, and that lines do not mix
-	shown := 0
-	show := func(t *admin.Tapped) {
-		mu.Lock()
-		defer mu.Unlock()
-		if c.Count > 0 && shown >= c.Count {
-			return
-		}
-		if t.Missed == 0 && t.Connection != telemetry.Opened {
-			shown++
-		}
-		c.show(p, t)
-		if c.Count > 0 && shown >= c.Count {
-			enough()
-		}
-	}
-	var group errgroup.Group
-	for _, proxy := range fleet.Proxies {
-		group.Go(func() error { return follow(ctx, proxy, "/api/tap?"+query.Encode(), show) })
-	}
-	return group.Wait()
+	w := watching{command: c, what: c.Service, out: p, errors: os.Stderr, person: console.IsTerminal(os.Stderr)}
+	return w.run(ctx, fleet.Proxies, "/api/tap?"+query.Encode())
 }
 
-// follow reads one proxy's lines until the context ends.
-func follow(ctx context.Context, proxy *reach.Proxy, path string, show func(*admin.Tapped)) error {
+// check finds what would be waited for in vain.
+func (c *tapCommand) check(query url.Values) error {
+	if err := admin.CheckTap(query); err != nil {
+		return usageError("--%w", err)
+	}
+	if c.Count < 0 {
+		return usageError("--count=%d: takes a number of requests, or 0 for no end", c.Count)
+	}
+	namespace, name, one := strings.Cut(c.From, "/")
+	if c.From != "" && (checkNamespaces("", namespace) != nil || one && checkDomains("", name) != nil) {
+		return usageError("--from=%s: takes namespace/name of a workload, pod or service account, or a namespace", c.From)
+	}
+	return nil
+}
+
+// watching is a tap that goes on.
+type watching struct {
+	command *tapCommand
+	what    string // the Service, as it was asked for
+	out     *console.Printer
+	errors  io.Writer
+	person  bool // reads errors, and hears that the tap has begun
+
+	mu       sync.Mutex // guards what follows, and that lines do not mix
+	shown    int
+	going    int   // proxies that have not broken off
+	asked    int   // of which an answer is waited for
+	attached int   // that have begun to tell
+	failed   error // why the last one broke off
+}
+
+// run follows proxies until enough was shown, the context ends or none is left.
+// One that breaks off is told at once where others go on.
+func (w *watching) run(ctx context.Context, proxies []*reach.Proxy, path string) error {
+	ctx, enough := context.WithCancel(ctx)
+	defer enough()
+	w.going, w.asked = len(proxies), len(proxies)
+	var group sync.WaitGroup
+	for _, proxy := range proxies {
+		group.Go(func() { w.ended(w.follow(ctx, enough, proxy, path)) })
+	}
+	group.Wait()
+	if ctx.Err() != nil {
+		return nil
+	}
+	return w.failed
+}
+
+// follow reads one proxy's lines until the context ends, which is no error.
+func (w *watching) follow(ctx context.Context, enough func(), proxy *reach.Proxy, path string) error {
 	body, err := proxy.Stream(ctx, path)
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
-		return fmt.Errorf("%s could not be asked: %w", where(proxy), err)
+	w.answered(err)
+	switch {
+	case ctx.Err() != nil:
+		return nil
+	case err != nil:
+		return unasked(proxy, err)
 	}
 	defer body.Close()
 	lines := bufio.NewScanner(body)
@@ -92,12 +124,59 @@ func follow(ctx context.Context, proxy *reach.Proxy, path string, show func(*adm
 		if err := json.Unmarshal(lines.Bytes(), &t); err != nil {
 			return fmt.Errorf("%s: %w", where(proxy), err)
 		}
-		show(&t)
+		w.show(&t, enough)
 	}
 	if ctx.Err() != nil {
 		return nil
 	}
 	return fmt.Errorf("%s told no more: %w", where(proxy), cmp.Or(lines.Err(), io.ErrUnexpectedEOF))
+}
+
+// answered counts a proxy that is watched or cannot be; once no other is waited
+// for, a person hears that the tap has begun.
+func (w *watching) answered(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.asked--
+	if err == nil {
+		w.attached++
+	}
+	if !w.person || w.asked > 0 || w.attached == 0 {
+		return
+	}
+	proxies := "1 proxy"
+	if w.attached > 1 {
+		proxies = fmt.Sprintf("%d proxies", w.attached)
+	}
+	fmt.Fprintf(w.errors, "watching %s on %s\n", w.what, proxies)
+}
+
+// ended takes why a proxy tells no more; nil where the tap is over.
+func (w *watching) ended(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.going--; err != nil && w.going > 0 {
+		fmt.Fprintln(w.errors, "weft:", err)
+		return
+	}
+	w.failed = err
+}
+
+// show shows a line, unless enough are shown.
+func (w *watching) show(t *admin.Tapped, enough func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	most := w.command.Count
+	if most > 0 && w.shown >= most {
+		return
+	}
+	if t.Missed == 0 && t.Connection != telemetry.Opened {
+		w.shown++
+	}
+	w.command.show(w.out, t)
+	if most > 0 && w.shown >= most {
+		enough()
+	}
 }
 
 // show writes a request and its answer as a pair of lines, of a connection one as
@@ -118,8 +197,10 @@ func (c *tapCommand) show(p *console.Printer, t *admin.Tapped) {
 		return
 	}
 	p.Printf("→ %s %s  %s to %s.%s:%d  %s\n", t.Method, t.Path, callerOf(t), t.Service, t.Namespace, t.Port, p.Faint(t.Protocol))
-	status := fmt.Sprint(t.Status)
+	status, gone := fmt.Sprint(t.Status), t.Reason == string(upstream.ClientGone)
 	switch {
+	case gone:
+		status = p.Doubtful(status)
 	case t.Status >= 500 || t.Reason != "":
 		status = p.Bad(status)
 	case t.Status >= 400:
@@ -128,7 +209,10 @@ func (c *tapCommand) show(p *console.Printer, t *admin.Tapped) {
 		status = p.Good(status)
 	}
 	line := fmt.Sprintf("← %s  %.1f ms  %d bytes", status, t.TookMs, t.Sent)
-	if t.Reason != "" {
+	switch {
+	case gone: // nobody refused it
+		line += "  " + t.Reason + ": the client left, or fell behind"
+	case t.Reason != "":
 		line += "  refused: " + t.Reason
 	}
 	line += servedBy(t)

@@ -17,7 +17,8 @@ func TestAWrongValueIsAnErrorThatNamesTheFlag(t *testing.T) {
 		"local":      {"--addresses=nowhere", "--domain=a..b", "--dns.address=127.0.0.1", "--admin.address=:70000"},
 		"check":      {"--namespace=", "--domain=Mesh", "--aliases=_", "--clusterDomain=a..b"},
 		"uninstall":  {"--namespace=-", "--timeout=0s"},
-		"explain":    {"--header=accept"},
+		"explain":    {"--header=accept", "--header=a b: c", "--method=G T", "--path=orders"},
+		"tap":        {"--status=abc", "--status=6x", "--status=99", "--method=x y", "--path=orders", "--count=-1", "--from=a b", "--from=shop/", "--from=/web"},
 	} {
 		for _, value := range values {
 			args := []string{command, value}
@@ -26,6 +27,8 @@ func TestAWrongValueIsAnErrorThatNamesTheFlag(t *testing.T) {
 				args = append(args, "--manifests=.")
 			case "explain":
 				args = append(args, "--to=orders.shop")
+			case "tap":
+				args = append(args, "orders.shop")
 			}
 			err := run(t.Context(), args, io.Discard)
 			flag, _, _ := strings.Cut(value, "=")

@@ -45,8 +45,9 @@ var imports = map[string][]string{
 	// The embedded DNS server answers from a Mesh.
 	"pkg/dns": {"./pkg/mesh", "github.com/miekg/dns", "golang.org/x/sync"},
 	// The admin API shows snapshots, and what the data plane made of them. It writes
-	// metrics in the formats of Prometheus' own packages, their long part by itself.
-	"pkg/admin": {"./internal/pace", "./pkg/control", "./pkg/mesh", "./pkg/nodeproxy/upstream", "./pkg/telemetry", "github.com/prometheus/client_golang", "github.com/prometheus/client_model", "github.com/prometheus/common"},
+	// metrics in the formats of Prometheus' own packages, their long part by itself,
+	// and has wire judge what a request is, as the data plane does.
+	"pkg/admin": {"./internal/pace", "./pkg/control", "./pkg/mesh", "./pkg/nodeproxy/http1/wire", "./pkg/nodeproxy/upstream", "./pkg/telemetry", "github.com/prometheus/client_golang", "github.com/prometheus/client_model", "github.com/prometheus/common"},
 	// The way to the proxies is the API server's; what they say is others' matter.
 	"pkg/reach": {"k8s.io/client-go", "k8s.io/api", "k8s.io/apimachinery", "golang.org/x/sync"},
 	// The metrics API asks node proxies and reads objects; it is an edge to Kubernetes as pkg/kube is.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/weft-mesh/weft/pkg/control"
 	"github.com/weft-mesh/weft/pkg/mesh"
+	"github.com/weft-mesh/weft/pkg/nodeproxy/http1/wire"
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 )
 
@@ -40,6 +41,52 @@ type explain struct {
 	answer func(upstream.Question) (upstream.Explanation, bool)
 }
 
+// CheckCall tells what is wrong with method, path and header of a question for
+// /api/explain, beginning with the name and the value; nil where a proxy would
+// take such a request, or none of them is given.
+func CheckCall(query url.Values) error {
+	const host = "host: any"
+	method, path := http.MethodGet, "/"
+	if q := query["method"]; len(q) > 0 {
+		method = q[0]
+	}
+	if q := query["path"]; len(q) > 0 {
+		path = q[0]
+	}
+	if err := readable(method+" / HTTP/1.1", host); err != nil {
+		return fmt.Errorf("method=%s: takes a token (RFC 9110 §5.6.2) such as GET, but neither CONNECT nor TRACE: %w", method, err)
+	}
+	err := readable(method+" "+path+" HTTP/1.1", host)
+	if err == nil && !strings.HasPrefix(path, "/") && path != "*" { // an absolute one would name another host
+		err = wire.ErrTarget
+	}
+	if err != nil {
+		return fmt.Errorf("path=%s: takes a path that begins with /, escaped as it is sent (RFC 9112 §3.2.1): %w", path, err)
+	}
+	for _, h := range query["header"] {
+		lines := []string{"GET / HTTP/1.1", h}
+		if name, _, _ := strings.Cut(h, ":"); !strings.EqualFold(name, "host") {
+			lines = append(lines, host)
+		}
+		if err := readable(lines...); err != nil {
+			return fmt.Errorf("header=%s: takes a token, a colon and a value (RFC 9112 §5), such as 'accept: text/html': %w", h, err)
+		}
+	}
+	return nil
+}
+
+// readable has the proxies' own parser read the head of a request, whose lines
+// must each be one.
+func readable(lines ...string) error {
+	for _, line := range lines {
+		if line == "" || strings.ContainsAny(line, "\r\n") {
+			return wire.ErrLineEnd
+		}
+	}
+	_, err := new(wire.Request).Parse([]byte(strings.Join(lines, "\r\n") + "\r\n\r\n"))
+	return err
+}
+
 // ServeHTTP answers 404 for who or what is not known, 400 for what makes no sense.
 func (h explain) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s := h.latest()
@@ -58,6 +105,10 @@ func (h explain) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	service := find(s.Mesh, to)
 	if service == nil {
 		http.Error(w, notMeshed(s.Mesh, to), http.StatusNotFound)
+		return
+	}
+	if err := CheckCall(query); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
 	port, err := portOf(service, query.Get("port"))
@@ -124,7 +175,8 @@ func portOf(s *mesh.Service, number string) (*mesh.Port, error) {
 	return nil, fmt.Errorf("%s has no port %s; it has %s", s.Name, number, strings.Join(has, ", "))
 }
 
-// asked is the request that is meant, nil for a connection.
+// asked is the request that is meant by a query that CheckCall took, nil for a
+// connection.
 func asked(port *mesh.Port, query url.Values) (*upstream.Asked, error) {
 	method, path, headers := query["method"], query["path"], query["header"]
 	said := len(method)+len(path)+len(headers) > 0
@@ -145,11 +197,8 @@ func asked(port *mesh.Port, query url.Values) (*upstream.Asked, error) {
 		out.Target = path[0]
 	}
 	for _, h := range headers {
-		name, value, ok := strings.Cut(h, ":")
-		if !ok {
-			return nil, fmt.Errorf("header %q: want name: value", h)
-		}
-		out.Fields = append(out.Fields, upstream.Field{Name: strings.ToLower(strings.TrimSpace(name)), Value: strings.TrimSpace(value)})
+		name, value, _ := strings.Cut(h, ":")
+		out.Fields = append(out.Fields, upstream.Field{Name: strings.ToLower(name), Value: strings.TrimSpace(value)})
 	}
 	if _, ok := out.Header("host", 0); !ok {
 		out.Fields = append(out.Fields, upstream.Field{Name: "host", Value: query.Get("host")})

@@ -2,7 +2,9 @@ package admin
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -40,10 +42,15 @@ type Tapped struct {
 // tap streams requests as they end, and connections and sessions as they open and
 // end, one JSON object per line, until whoever asks leaves. The query says which: service (namespace/name), port, from (namespace, or
 // with the name of a workload, a pod or a service account), method, path (what
-// it begins with), status (a number, or a class such as 5xx).
+// it begins with), status (a number, or a class such as 5xx). It answers 400 for
+// what no request can be.
 func tap(of *telemetry.Tap) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		q := r.URL.Query()
+		if err := CheckTap(q); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
 		watcher, err := of.Watch(func(e *telemetry.Event) bool {
 			return wanted(q.Get("service"), e.Namespace+"/"+e.Service) && wanted(q.Get("port"), strconv.Itoa(int(e.Port))) && e.Source.Is(q.Get("from")) && wanted(q.Get("method"), e.Method) &&
 				strings.HasPrefix(e.Path, q.Get("path")) && hasStatus(e.Code, q.Get("status"))
@@ -80,6 +87,25 @@ func tap(of *telemetry.Tap) http.HandlerFunc {
 			}
 		}
 	}
+}
+
+// CheckTap tells which of method, path and status of a query for /api/tap no
+// request can have, beginning with the name and the value; nil where all is well.
+func CheckTap(query url.Values) error {
+	if method := query.Get("method"); method != "" {
+		if err := CheckCall(url.Values{"method": {method}}); err != nil {
+			return err
+		}
+	}
+	if path := query.Get("path"); path != "" && path != "*" && (path[0] != '/' || strings.ContainsAny(path, "? ")) {
+		return fmt.Errorf("path=%s: takes what a path begins with, without a query, such as /orders", path)
+	}
+	status := query.Get("status")
+	_, err := strconv.Atoi(strings.TrimSuffix(status, "xx"))
+	if status != "" && (err != nil || len(status) != 3 || status[0] < '1' || status[0] > '5') {
+		return fmt.Errorf("status=%s: takes a status from 100 to 599, such as 503, or a class, such as 5xx", status)
+	}
+	return nil
 }
 
 func wanted(asked, is string) bool { return asked == "" || strings.EqualFold(asked, is) }
