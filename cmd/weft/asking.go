@@ -22,7 +22,7 @@ import (
 type Asking struct {
 	Kubeconfig string        `description:"The kubeconfig file; by default KUBECONFIG, ~/.kube/config or the pod's own service account."`
 	Namespace  string        `description:"Weft's own namespace."`
-	Admin      string        `description:"The admin address of a weft local, such as 127.0.0.1:15000, to ask it and no cluster."`
+	Admin      string        `description:"The admin address of a weft local, such as 127.0.0.1:15000, to ask it and no cluster." excludes:"Kubeconfig"`
 	Timeout    time.Duration `description:"How long each proxy may take to answer."`
 	Output     string        `short:"o" description:"How the answer is shown: table, wide, json or yaml." oneOf:"table wide json yaml"`
 }

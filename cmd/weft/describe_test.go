@@ -2,6 +2,9 @@ package main
 
 import (
 	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"testing"
@@ -14,6 +17,29 @@ import (
 	"github.com/weft-mesh/weft/pkg/nodeproxy/upstream"
 	"github.com/weft-mesh/weft/pkg/reach"
 )
+
+// A kubeconfig that a flag names is asked, whatever the environment says.
+func TestTheFlagSaysWhichMeshIsAsked(t *testing.T) {
+	t.Setenv("WEFT_ADMIN", "127.0.0.1:1")
+	for _, command := range [][]string{{"check"}, {"describe", "orders.shop"}, {"edges"}} {
+		err := run(t.Context(), append(command, "--kubeconfig=/nowhere"), io.Discard)
+		if err == nil || !strings.Contains(err.Error(), "/nowhere") {
+			t.Errorf("weft %s: %v; want the kubeconfig missed", command, err)
+		}
+	}
+}
+
+// What is no admin API is told so, with what to do.
+func TestWhatIsNoAdminAPIIsSaid(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }))
+	defer server.Close()
+	at := server.Listener.Addr().String()
+	err := run(t.Context(), []string{"describe", "orders.shop", "--admin", at}, io.Discard)
+	want := "the mesh at " + at + " could not be asked: what answers there is no admin API of Weft: invalid character 'o' looking for beginning of value; does weft local run, with this --admin.address?"
+	if err == nil || err.Error() != want {
+		t.Errorf("error %v; want %s", err, want)
+	}
+}
 
 // The answers of several proxies become one picture: load adds up, the worst of
 // what was seen counts, who lags behind or cannot be asked is named.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,7 +40,7 @@ func (c *diffCommand) Run(ctx context.Context, out io.Writer) error {
 	if len(c.File) == 0 {
 		return usageError("-f is missing; it takes the YAML files that would be applied, such as -f new.yaml")
 	}
-	if err := checkNamespace(c.Namespace); err != nil {
+	if err := cmp.Or(checkNamespace(c.Namespace), checkPaths("file", c.File...), checkPaths("manifests", c.Manifests...)); err != nil {
 		return err
 	}
 	in := mesh.NewInputs()
@@ -52,8 +53,8 @@ func (c *diffCommand) Run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := firstPicture(ctx, files(c.File), in); err != nil {
-		return fmt.Errorf("--file: %w", err)
+	if err := read(ctx, "file", c.File, in); err != nil {
+		return err
 	}
 	after, err := build(ctx, in, authorities)
 	if err != nil {
@@ -76,7 +77,7 @@ func (c *diffCommand) Run(ctx context.Context, out io.Writer) error {
 // nil for nobody.
 func (c *diffCommand) now(ctx context.Context, in *mesh.Inputs) (kubernetes.Interface, error) {
 	if len(c.Manifests) > 0 {
-		return nil, firstPicture(ctx, files(c.Manifests), in)
+		return nil, read(ctx, "manifests", c.Manifests, in)
 	}
 	k, err := connect(c.Kubeconfig)
 	if err != nil {
@@ -91,8 +92,24 @@ func (c *diffCommand) now(ctx context.Context, in *mesh.Inputs) (kubernetes.Inte
 	return k.typed, err
 }
 
-func files(paths []string) control.Source {
-	return kube.NewFiles(kube.FilesConfig{Paths: paths, Log: zerolog.Nop()})
+// read takes in what the files of a flag hold. One that cannot be read would
+// change nothing, which is no answer: it is an error.
+func read(ctx context.Context, flag string, paths []string, in *mesh.Inputs) error {
+	err := firstPicture(ctx, kube.NewFiles(kube.FilesConfig{Paths: paths, Log: zerolog.Nop()}), in)
+	if err != nil {
+		return fmt.Errorf("--%s: %w", flag, err)
+	}
+	var broken []mesh.Problem
+	for _, p := range in.Problems {
+		if p.Object.Kind == kube.FileKind {
+			broken = append(broken, p)
+		}
+	}
+	var all []error
+	for _, p := range mesh.SortProblems(broken) {
+		all = append(all, usageError("--%s: %s: %s", flag, p.Object.Name, p.Message))
+	}
+	return errors.Join(all...)
 }
 
 // firstPicture applies the first full picture of a source.

@@ -19,8 +19,33 @@ import (
 // A file that is not there is told by the flag that names it.
 func TestDiffNamesTheFileThatIsNotThere(t *testing.T) {
 	err := run(t.Context(), []string{"diff", "--manifests=../../docs/shop.yaml", "-f", "nowhere.yaml"}, io.Discard)
-	if want := "--file: stat nowhere.yaml: no such file or directory"; err == nil || err.Error() != want {
+	if want := "--file=nowhere.yaml: takes YAML files and folders: stat nowhere.yaml: no such file or directory"; err == nil || err.Error() != want {
 		t.Errorf("%v; want %q", err, want)
+	}
+}
+
+// A file that cannot be read as what it should hold is a mistake, not a change,
+// nor none.
+func TestDiffRefusesAFileThatCannotBeRead(t *testing.T) {
+	for text, why := range map[string]string{
+		"# a comment\n---\na: [\n":                ":2: yaml: line 3: ",
+		"metadata: {name: orders}":                ":1: kind or apiVersion is missing",
+		"kind: Service\nmetadata: {name: orders}": ":1: kind or apiVersion is missing",
+		"apiVersion: split.smi-spec.io/v1alpha4\nkind: TrafficSplt\nmetadata: {name: orders}": ":1: there is no kind TrafficSplt in split.smi-spec.io",
+	} {
+		path := filepath.Join(t.TempDir(), "broken.yaml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for flag, args := range map[string][]string{
+			"--file": {"--manifests=../../docs/shop.yaml", "-f", path}, "--manifests": {"--manifests", path, "-f", "../../docs/shop.yaml"},
+		} {
+			var out strings.Builder
+			err := run(t.Context(), append([]string{"diff"}, args...), &out)
+			if want := flag + ": " + path + why; !errors.Is(err, errUsage) || !strings.HasPrefix(fmt.Sprint(err), want) || out.Len() > 0 {
+				t.Errorf("%q: error %v; want %s\n%s", text, err, want, &out)
+			}
+		}
 	}
 }
 

@@ -64,7 +64,7 @@ func (c *localCommand) Run(ctx context.Context, out io.Writer) error {
 		return usageError("--addresses=%s: takes a range of addresses of this machine, such as 127.77.0.0/16", c.Addresses)
 	}
 	if err := cmp.Or(
-		checkDomains("domain", c.Domain), checkDomains("aliases", c.Aliases...), checkAddress("dns.address", c.DNS.Address), checkAddress("admin.address", c.Admin.Address), checkPositive("metrics.series", c.Metrics.Series), checkLimits(c.Limits), c.AccessLog.check(), c.Tracing.check(),
+		checkPaths("manifests", c.Manifests...), checkDomains("domain", c.Domain), checkDomains("aliases", c.Aliases...), checkAddress("dns.address", c.DNS.Address), checkAddress("admin.address", c.Admin.Address), checkPositive("metrics.series", c.Metrics.Series), checkLimits(c.Limits), c.AccessLog.check(), c.Tracing.check(),
 	); err != nil {
 		return err
 	}

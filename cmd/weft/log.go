@@ -27,6 +27,12 @@ func (c tracingConfig) check() error {
 	if c.Sample < 0 || c.Sample > 100 {
 		return usageError("--tracing.sample=%d: takes a number from 0 to 100", c.Sample)
 	}
+	if c.Endpoint == "" {
+		return nil
+	}
+	if _, err := tracing.ParseEndpoint(c.Endpoint); err != nil {
+		return usageError("--tracing.endpoint=%w", err)
+	}
 	return nil
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"net"
+	"os"
 	"strconv"
 	"time"
 
@@ -51,6 +52,16 @@ func checkAddress(flag, value string) error {
 	}
 	if err != nil {
 		return usageError("--%s=%s: takes an address and a port, such as 127.0.0.1:15000 or :15020", flag, value)
+	}
+	return nil
+}
+
+// checkPaths takes files and folders that are there.
+func checkPaths(flag string, paths ...string) error {
+	for _, path := range paths {
+		if _, err := os.Stat(path); err != nil {
+			return usageError("--%s=%s: takes YAML files and folders: %w", flag, path, err)
+		}
 	}
 	return nil
 }

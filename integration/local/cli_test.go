@@ -183,7 +183,7 @@ func TestWhatIsNotThereIsSaid(t *testing.T) {
 		{"weft tap ordes.shop", "weft: no Service shop/ordes is meshed; " + has},
 		{"weft tap vault.shop:80", "weft: shop/vault has no port 80; it has 7000\n"},
 		{"weft describe vault.shop:80", "weft: shop/vault has no port 80; it has 7000\n"},
-		{"weft explain --to orders.shop --method 'G T'", "weft: --method=G T: takes a token (RFC 9110 §5.6.2) such as GET, but neither CONNECT nor TRACE: malformed request line\n"},
+		{"weft explain --to orders.shop --method 'G T'", "weft: --method=G T: takes a token (RFC 9110 §5.6.2) such as GET, but neither CONNECT nor TRACE\n"},
 		{"weft tap orders.shop --status 6x; echo $?", "weft: --status=6x: takes a status from 100 to 599, such as 503, or a class, such as 5xx\n2\n"},
 		{"weft edges --admin 127.0.0.1:1", "weft: the mesh at 127.0.0.1:1 could not be asked: dial tcp 127.0.0.1:1: connect: connection refused; does weft local run, with this --admin.address?\n"},
 		{"weft routes ordes.shop", "weft: no Service shop/ordes is meshed; " + has},

@@ -17,7 +17,9 @@
 // A string field with the tag argument:"SERVICE" is no flag but takes the next
 // argument without dashes, in the order of the fields; one with
 // argument:"[SERVICE]" may be left out. The tag oneOf:"table json" lists the
-// values that a string field takes.
+// values that a string field takes. Of a field and the one that its tag
+// excludes:"Kubeconfig" names, one may be said as a flag: then the environment
+// and the file say nothing of the other.
 package config
 
 import (
@@ -60,6 +62,9 @@ func Load(target any, args, environ []string) error {
 			return wrong(target, flagOf(name), name+"=", value, err)
 		}
 	}
+	if err := exclude(target, flags); err != nil {
+		return err
+	}
 	for name, value := range flags {
 		short := strings.TrimPrefix(name, parser.DefaultRootName+".")
 		if err := parser.Decode(map[string]string{name: value}, target, parser.DefaultRootName); err != nil {
@@ -67,6 +72,29 @@ func Load(target any, args, environ []string) error {
 		}
 	}
 	return checkValues(target)
+}
+
+// exclude empties the fields that a flag excludes. Only plain fields of the
+// struct or of those it embeds have the tag.
+func exclude(target any, flags map[string]string) error {
+	said := map[string]bool{}
+	for name := range flags {
+		said[strings.ToLower(strings.TrimPrefix(name, parser.DefaultRootName+"."))] = true
+	}
+	v := reflect.ValueOf(target).Elem()
+	for _, field := range reflect.VisibleFields(v.Type()) {
+		other := field.Tag.Get("excludes")
+		switch one, two := said[strings.ToLower(field.Name)], said[strings.ToLower(other)]; {
+		case other == "":
+		case one && two:
+			return fmt.Errorf("--%s and --%s: give one of them", flagName(field.Name), flagName(other))
+		case one:
+			v.FieldByName(other).SetZero()
+		case two:
+			v.FieldByIndex(field.Index).SetZero()
+		}
+	}
+	return nil
 }
 
 // configFile takes the file's path out of the flags and the environment.

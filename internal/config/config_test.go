@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,6 +30,39 @@ func defaults() *sample {
 	s.DNS.Address = "127.0.0.1:1053"
 	s.Drain.Delay = 5 * time.Second
 	return s
+}
+
+// A flag wins over what the environment and the file say of the field that it
+// excludes; two such flags contradict each other.
+func TestAFlagExcludesWhatOtherPlacesSay(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "weft.yaml")
+	if err := os.WriteFile(path, []byte("admin: file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	type Asking struct {
+		Kubeconfig string
+		Admin      string `excludes:"Kubeconfig"`
+	}
+	for _, test := range []struct {
+		args, environ []string
+		want          Asking
+		err           string
+	}{
+		{nil, []string{"WEFT_ADMIN=a", "WEFT_KUBECONFIG=k"}, Asking{"k", "a"}, ""},
+		{[]string{"--Kubeconfig=flag"}, []string{"WEFT_ADMIN=a", "WEFT_KUBECONFIG=k"}, Asking{"flag", ""}, ""},
+		{[]string{"--kubeconfig=flag", "--configFile", path}, nil, Asking{"flag", ""}, ""},
+		{[]string{"--admin", "flag"}, []string{"WEFT_KUBECONFIG=k"}, Asking{"", "flag"}, ""},
+		{[]string{"--admin=a", "--kubeconfig=k"}, nil, Asking{}, "--admin and --kubeconfig: give one of them"},
+	} {
+		got := struct{ Asking }{}
+		err := config.Load(&got, test.args, test.environ)
+		if said := fmt.Sprint(err); (err != nil || test.err != "") && said != test.err {
+			t.Errorf("%q %q: error %v; want %q", test.args, test.environ, err, test.err)
+		}
+		if diff := cmp.Diff(test.want, got.Asking); err == nil && diff != "" {
+			t.Errorf("%q %q: %s", test.args, test.environ, diff)
+		}
+	}
 }
 
 func TestLaterPlacesWin(t *testing.T) {

@@ -14,6 +14,27 @@ import (
 	"github.com/weft-mesh/weft/pkg/telemetry"
 )
 
+// A Service that is not meshed for what is wrong with its object is told so, and
+// why, to all who ask for it.
+func TestWhyAServiceIsNotMeshedIsSaid(t *testing.T) {
+	problem := func(name string) mesh.Problem {
+		return mesh.Problem{Object: mesh.Ref{APIVersion: "v1", Kind: "Service", Namespace: "shop", Name: name}, Reason: mesh.Malformed, Message: "spec.ports: want a list"}
+	}
+	snapshot := &control.Snapshot{Mesh: &mesh.Mesh{
+		Services: []*mesh.Service{{Name: mesh.Name{Namespace: "shop", Name: "users"}}},
+		Problems: []mesh.Problem{problem("orders"), problem("other")},
+	}}
+	h := admin.Handler(admin.Config{
+		Latest: func() *control.Snapshot { return snapshot }, Problems: func() []mesh.Problem { return nil },
+		States:  func([]netip.AddrPort) []upstream.State { return nil },
+		Explain: func(upstream.Question) (upstream.Explanation, bool) { return upstream.Explanation{}, false },
+	})
+	for _, path := range []string{"/api/services/shop/orders", "/api/explain?to=shop/orders"} {
+		expect(t, h, path, http.StatusNotFound, "Service shop/orders is not meshed: Malformed: spec.ports: want a list\n")
+	}
+	expect(t, h, "/api/services/shop/none", http.StatusNotFound, "no Service shop/none is meshed; namespace shop has users\n")
+}
+
 // What the data plane would refuse to read, or no request can have, is not
 // explained nor waited for, but told.
 func TestWhatNoRequestCanBeIsRefused(t *testing.T) {

@@ -53,8 +53,8 @@ func CheckCall(query url.Values) error {
 	if q := query["path"]; len(q) > 0 {
 		path = q[0]
 	}
-	if err := readable(method+" / HTTP/1.1", host); err != nil {
-		return fmt.Errorf("method=%s: takes a token (RFC 9110 §5.6.2) such as GET, but neither CONNECT nor TRACE: %w", method, err)
+	if readable(method+" / HTTP/1.1", host) != nil {
+		return fmt.Errorf("method=%s: takes a token (RFC 9110 §5.6.2) such as GET, but neither CONNECT nor TRACE", method)
 	}
 	err := readable(method+" "+path+" HTTP/1.1", host)
 	if err == nil && !strings.HasPrefix(path, "/") && path != "*" { // an absolute one would name another host

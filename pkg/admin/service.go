@@ -133,8 +133,17 @@ func accessOf(m *mesh.Mesh, endpoints map[netip.AddrPort]mesh.Endpoint) (out []A
 	return out
 }
 
-// notMeshed says what could have been meant.
+// notMeshed says what is wrong with the Service, or what could have been meant.
 func notMeshed(m *mesh.Mesh, name mesh.Name) string {
+	var wrong []string
+	for _, p := range m.Problems {
+		if p.Object.Kind == "Service" && p.Object.Namespace == name.Namespace && p.Object.Name == name.Name {
+			wrong = append(wrong, fmt.Sprintf("Service %s is not meshed: %s: %s", name, p.Reason, p.Message))
+		}
+	}
+	if len(wrong) > 0 {
+		return strings.Join(wrong, "\n")
+	}
 	var others []string
 	for _, s := range m.Services {
 		if s.Name.Namespace == name.Namespace {

@@ -53,7 +53,7 @@ func (e *Events) Tell(ctx context.Context, problems []mesh.Problem) {
 	told := make(map[mesh.Problem]bool, len(problems))
 	reachable := true
 	for _, p := range problems {
-		if p.Object.Kind == fileKind || told[p] {
+		if p.Object.Kind == FileKind || told[p] {
 			continue
 		}
 		if !e.told[p] {

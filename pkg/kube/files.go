@@ -141,9 +141,17 @@ func (f *Files) take(path string, info fs.FileInfo, known *file) bool {
 	}
 	known.taken = info
 	readings, broken := f.parser.parse(path, content)
-	if known.broken = broken; len(broken) == 0 {
+	if len(broken) == 0 {
 		known.readings = readings
 	}
+	for i := range broken {
+		if len(known.readings) > 0 {
+			broken[i].Message += "; what the file held before stays in effect"
+		} else {
+			broken[i].Message += "; nothing of the file has effect until it can be read"
+		}
+	}
+	known.broken = broken
 	return true
 }
 

@@ -83,7 +83,7 @@ func unreadable(path string, err error) mesh.Problem {
 		err = cause.Err
 	}
 	return mesh.Problem{
-		Object: mesh.Ref{Kind: fileKind, Name: path}, Reason: mesh.Malformed,
+		Object: mesh.Ref{Kind: FileKind, Name: path}, Reason: mesh.Malformed,
 		Message: "cannot be read: " + err.Error() + "; what was read of it before stays in effect",
 	}
 }

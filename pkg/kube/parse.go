@@ -21,11 +21,11 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// fileKind is the kind of a Ref to a file.
-const fileKind = "File"
+// FileKind is the kind of a Ref to a file.
+const FileKind = "File"
 
 var (
-	errNoKind = errors.New("kind is missing; want one object per document")
+	errNoKind = errors.New("kind or apiVersion is missing; want one object per document")
 	errNoName = errors.New("metadata.name is missing")
 )
 
@@ -48,8 +48,8 @@ func (p parser) parse(path string, content []byte) (readings []located, broken [
 		found, err := p.document(line, document)
 		if err != nil {
 			broken = append(broken, mesh.Problem{
-				Object: mesh.Ref{Kind: fileKind, Name: place}, Reason: mesh.Malformed,
-				Message: fmt.Sprintf("%v; what the file held before stays in effect", err),
+				Object: mesh.Ref{Kind: FileKind, Name: place}, Reason: mesh.Malformed,
+				Message: err.Error(),
 			})
 		}
 		for _, r := range found {
@@ -163,7 +163,13 @@ func (p parser) object(raw json.RawMessage) ([]reading, error) {
 		return p.items(h.Items, metav1.TypeMeta{APIVersion: h.APIVersion, Kind: item})
 	}
 	object := known(h.TypeMeta)
-	if object == nil {
+	group, _, _ := strings.Cut(h.APIVersion, "/")
+	switch {
+	case h.APIVersion == "":
+		return nil, errNoKind
+	case object == nil && smi.Owns(group): // nothing else has kinds there: it is mistyped
+		return nil, fmt.Errorf("there is no kind %s in %s", h.Kind, group)
+	case object == nil:
 		p.log.Debug().Str("apiVersion", h.APIVersion).Str("kind", h.Kind).Str("name", h.Metadata.Name).Msg("kind passed over")
 		return nil, nil
 	}

@@ -29,20 +29,29 @@ apiVersion: v1
 metadata: {name: x}
 ---
 {"kind": "ServiceList", "items": [3]}
+---
+kind: Service
+metadata: {name: x}
+---
+apiVersion: split.smi-spec.io/v1alpha4
+kind: TrafficSplt
+metadata: {name: x}
 `))
 	var got []string
 	for _, b := range broken {
 		if b.Object.Kind != "File" || b.Reason != mesh.Malformed {
 			t.Errorf("got %+v", b)
 		}
-		got = append(got, b.Object.Name+" "+strings.TrimSuffix(b.Message, "; what the file held before stays in effect"))
+		got = append(got, b.Object.Name+" "+b.Message)
 	}
 	want := []string{
 		"a.yaml:4 yaml: line 6: mapping values are not allowed in this context",
-		"a.yaml:7 kind is missing; want one object per document",
+		"a.yaml:7 kind or apiVersion is missing; want one object per document",
 		"a.yaml:9 metadata.name is missing",
-		"a.yaml:12 kind is missing; want one object per document",
+		"a.yaml:12 kind or apiVersion is missing; want one object per document",
 		"a.yaml:15 items[0]: want an object",
+		"a.yaml:17 kind or apiVersion is missing; want one object per document",
+		"a.yaml:20 there is no kind TrafficSplt in split.smi-spec.io",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -185,7 +185,9 @@ func Ask[T any](ctx context.Context, proxies []*Proxy, path string) []Answer[T] 
 			answers[i].Proxy = p
 			body, err := p.Read(ctx, path)
 			if err == nil {
-				err = json.Unmarshal(body, &answers[i].Value)
+				if err = json.Unmarshal(body, &answers[i].Value); err != nil {
+					err = fmt.Errorf("what answers there is no admin API of Weft: %w", err)
+				}
 			}
 			answers[i].Err = err
 			return nil

@@ -54,6 +54,11 @@ func Lookup(group, kind string) (Kind, bool) {
 	return kinds[at], true
 }
 
+// Owns tells whether all kinds of an API group are known to Kinds.
+func Owns(group string) bool {
+	return slices.ContainsFunc(Kinds(), func(k Kind) bool { return k.Group == group })
+}
+
 // Resource is the resource of the kind in one version.
 func (k Kind) Resource(version string) schema.GroupVersionResource {
 	return schema.GroupVersionResource{Group: k.Group, Version: version, Resource: k.Plural}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -62,30 +63,36 @@ func New(reg prometheus.Registerer, config Config) (*Tracer, error) {
 	return t, nil
 }
 
-// aim reads an endpoint.
-func (t *Tracer) aim(endpoint string) error {
+// ParseEndpoint reads a Config's Endpoint. The error says what it takes.
+func ParseEndpoint(endpoint string) (*url.URL, error) {
 	at, err := url.Parse(endpoint)
-	if err != nil || at.Host == "" {
-		return fmt.Errorf("%q is no endpoint: it takes grpc://host:4317 or http://host:4318", endpoint)
+	if err != nil || at.Host == "" || !slices.Contains([]string{"grpc", "grpcs", "http", "https"}, at.Scheme) {
+		return nil, fmt.Errorf("%s: takes grpc://host:4317 or http://host:4318, by TLS grpcs:// or https://", endpoint)
+	}
+	return at, nil
+}
+
+// aim makes the way to an endpoint.
+func (t *Tracer) aim(endpoint string) error {
+	at, err := ParseEndpoint(endpoint)
+	if err != nil {
+		return err
 	}
 	transport := &http.Transport{IdleConnTimeout: time.Minute}
 	t.http = &http.Client{Timeout: exportTimeout, Transport: transport}
-	switch at.Scheme {
-	case "http", "https":
+	if at.Scheme == "http" || at.Scheme == "https" {
 		if at.Path == "" || at.Path == "/" {
 			at.Path = "/v1/traces"
 		}
 		t.export = t.overHTTP(at.String())
-	case "grpc", "grpcs":
-		transport.Protocols = new(http.Protocols)
-		transport.Protocols.SetUnencryptedHTTP2(at.Scheme == "grpc")
-		transport.Protocols.SetHTTP2(at.Scheme == "grpcs")
-		at.Scheme = map[string]string{"grpc": "http", "grpcs": "https"}[at.Scheme]
-		at.Path = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
-		t.export = t.overGRPC(at.String())
-	default:
-		return fmt.Errorf("%q is no endpoint: it begins with grpc, grpcs, http or https", endpoint)
+		return nil
 	}
+	transport.Protocols = new(http.Protocols)
+	transport.Protocols.SetUnencryptedHTTP2(at.Scheme == "grpc")
+	transport.Protocols.SetHTTP2(at.Scheme == "grpcs")
+	at.Scheme = map[string]string{"grpc": "http", "grpcs": "https"}[at.Scheme]
+	at.Path = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+	t.export = t.overGRPC(at.String())
 	return nil
 }
 
