@@ -129,7 +129,7 @@ func TestSilentProxiesAreToldAndNoneIsAnError(t *testing.T) {
 	}{
 		{[]reach.Answer[int]{at("a", nil), at("b", silent)}, 1, ""},
 		{[]reach.Answer[int]{at("a", unknown), at("b", silent)}, 0, "no Service shop/x is meshed"},
-		{[]reach.Answer[int]{at("a", silent)}, 0, "the proxy of node a (weft-a) could not be asked: no answer"},
+		{[]reach.Answer[int]{at("a", silent)}, 0, "the proxy of node a (weft-a) could not be asked: no answer; docs/cli.md lists the rights that asking needs"},
 	} {
 		good, err := answered(test.answers)
 		if len(good) != test.good || (err == nil) != (test.want == "") || err != nil && err.Error() != test.want {
