@@ -13,6 +13,9 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
+	"github.com/weft-mesh/weft/internal/console"
 	"github.com/weft-mesh/weft/pkg/reach"
 )
 
@@ -39,6 +42,9 @@ func (c *bugreportCommand) Run(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	file, err := os.OpenFile(c.File, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // whoever reads it, not everybody
+	if errors.Is(err, os.ErrExist) {
+		return usageError("--file=%s: it is there already; remove it, or name another", c.File)
+	}
 	if err != nil {
 		return usageError("--file: %w", err)
 	}
@@ -55,41 +61,88 @@ func (c *bugreportCommand) Run(ctx context.Context, out io.Writer) (err error) {
 	if c.Admin == "" {
 		c.cluster(ctx, a)
 	}
+	a.progress.clear()
 	if a.files == 1 { // about.txt
 		return fmt.Errorf("nothing could be asked, and %s holds nothing but why: %s", c.File, a.failed[0])
 	}
-	fmt.Fprintf(out, "✓ wrote %s: %d files; %d could not be read, which errors.txt tells\n", c.File, a.files, len(a.failed))
+	failed := ""
+	if len(a.failed) > 0 {
+		failed = fmt.Sprintf("; %d could not be read, which errors.txt tells", len(a.failed))
+	}
+	fmt.Fprintf(out, "✓ wrote %s: %d files%s\n", c.File, a.files, failed)
 	fmt.Fprintln(out, "It holds names, addresses and logs of your cluster. Secrets, values of environment variables and what looks like a credential were left out; look through it before you give it away.")
 	return nil
 }
 
-// proxies adds what every proxy says of itself.
+// atOnce is how many answers are asked for at a time: they are kept until they are
+// written.
+const atOnce = 64
+
+// proxies adds what every proxy says of itself, as the answers come.
 func (c *bugreportCommand) proxies(ctx context.Context, a *archive, fleet *reach.Fleet) {
-	for _, p := range fleet.Proxies {
-		folder := "proxies/" + p.Name
+	type answer struct {
+		name    string
+		content []byte
+		err     error
+	}
+	paths, answers := []string{"/api/status", "/api/table", "/api/problems", "/metrics", "/readyz"}, make(chan answer)
+	ask := func(p *reach.Proxy, path string) error {
+		content, err := p.Read(ctx, path)
+		name := "proxies/" + p.Name
 		if c.Admin != "" {
-			folder = "proxies/local"
+			name = "proxies/local"
 		}
-		for _, path := range []string{"/api/status", "/api/table", "/api/problems", "/metrics", "/readyz"} {
-			content, err := p.Read(ctx, path)
-			a.add(folder+strings.TrimPrefix(path, "/api"), content, err)
+		answers <- answer{name + strings.TrimPrefix(path, "/api"), content, err}
+		return nil
+	}
+	go func() {
+		defer close(answers)
+		var group errgroup.Group
+		group.SetLimit(atOnce)
+		for _, p := range fleet.Proxies {
+			for _, path := range paths {
+				group.Go(func() error { return ask(p, path) })
+			}
+		}
+		_ = group.Wait() // the errors are in the answers
+	}()
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for left := len(fleet.Proxies) * len(paths); ; {
+		select {
+		case got, more := <-answers:
+			if !more {
+				return
+			}
+			a.add(got.name, got.content, got.err)
+			left--
+		case <-ticker.C:
+			a.tell(fmt.Sprintf("waiting for %d answers of the proxies", left))
 		}
 	}
 }
 
 // archive is a tar.gz that is written file by file.
 type archive struct {
-	zip    *gzip.Writer
-	tar    *tar.Writer
-	now    time.Time
-	files  int
-	failed []string
-	broken error // of the archive itself
+	zip      *gzip.Writer
+	tar      *tar.Writer
+	now      time.Time
+	files    int
+	failed   []string
+	broken   error // of the archive itself
+	progress progress
 }
 
 func newArchive(to io.Writer, now time.Time) *archive {
 	zip := gzip.NewWriter(to)
-	return &archive{zip: zip, tar: tar.NewWriter(zip), now: now}
+	return &archive{zip: zip, tar: tar.NewWriter(zip), now: now, progress: progress{out: os.Stderr}}
+}
+
+// tell shows a person what is waited for; nobody reads that later.
+func (a *archive) tell(what string) {
+	if console.IsTerminal(os.Stderr) {
+		a.progress.tell(what, time.Since(a.now))
+	}
 }
 
 // add writes a file without its secrets, or remembers why there is none.

@@ -68,6 +68,7 @@ func (c *bugreportCommand) cluster(ctx context.Context, a *archive) {
 // objects adds all of a kind, trimmed.
 func (c *bugreportCommand) objects(ctx context.Context, a *archive, k *clients, r kindOf) {
 	name := "cluster/" + cmp.Or(r.namespace, "all") + "-" + r.Resource + ".yaml"
+	a.tell("waiting for " + name)
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
 	list, err := k.dynamic.Resource(r.GroupVersionResource).Namespace(r.namespace).List(ctx, metav1.ListOptions{})
@@ -135,12 +136,14 @@ func (c *bugreportCommand) logs(ctx context.Context, a *archive, k *clients) {
 				if previous && status.RestartCount == 0 {
 					continue
 				}
+				name := "logs/" + pod.Name + "-" + status.Name + suffix
+				a.tell("waiting for " + name)
 				read, cancel := context.WithTimeout(ctx, c.Timeout)
 				text, err := k.typed.CoreV1().Pods(c.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{
 					Container: status.Name, Previous: previous, TailLines: &lines,
 				}).DoRaw(read)
 				cancel()
-				a.add("logs/"+pod.Name+"-"+status.Name+suffix, text, err)
+				a.add(name, text, err)
 			}
 		}
 	}

@@ -5,9 +5,12 @@ import (
 	"compress/gzip"
 	"errors"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -86,8 +89,35 @@ func TestABugreportHoldsNoSecret(t *testing.T) {
 			t.Errorf("errors.txt lacks %q:\n%s", want, files["errors.txt"])
 		}
 	}
-	if err := run(t.Context(), []string{"bugreport", "-f", path, "--kubeconfig", kubeconfig}, &out); !errors.Is(err, errUsage) {
+	if err := run(t.Context(), []string{"bugreport", "-f", path, "--kubeconfig", kubeconfig}, &out); !errors.Is(err, errUsage) || !strings.Contains(err.Error(), "remove it, or name another") {
 		t.Errorf("over a file that is there: %v", err)
+	}
+}
+
+// A proxy that never answers is asked for everything at once: it takes one
+// deadline, not one for each path.
+func TestABugreportWaitsOnce(t *testing.T) {
+	var asked sync.WaitGroup
+	asked.Add(5)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		asked.Done()
+		asked.Wait() // for all the others
+		if r.URL.Path == "/api/status" {
+			return
+		}
+		<-r.Context().Done()
+	}))
+	defer server.Close()
+	path := filepath.Join(t.TempDir(), "report.tar.gz")
+	var out strings.Builder
+	if err := run(t.Context(), []string{"bugreport", "-f", path, "--timeout=5s", "--admin", server.Listener.Addr().String()}, &out); err != nil {
+		t.Fatal(err)
+	}
+	if want := ": 2 files; 4 could not be read, which errors.txt tells\n"; !strings.Contains(out.String(), want) {
+		t.Errorf("%q lacks %q", &out, want)
+	}
+	if files := unpacked(t, path); strings.Count(files["errors.txt"], "no answer within 5s") != 4 {
+		t.Errorf("errors.txt says\n%s", files["errors.txt"])
 	}
 }
 

@@ -32,11 +32,13 @@ type completed struct {
 // allCompleted looks through the commands.
 func allCompleted() []completed {
 	var out []completed
+	var names []string
 	for _, c := range commands() {
 		made := c.make()
-		out = append(out, completed{name: c.name, does: c.does, flags: config.Fields(made), arguments: config.Arguments(made)})
+		out = append(out, completed{name: c.name, does: c.does, flags: append(config.Fields(made), config.File()), arguments: config.Arguments(made)})
+		names = append(names, c.name)
 	}
-	return out
+	return append(out, completed{name: "help", does: "list the commands, or the options of one", arguments: []config.Argument{{Name: "COMMAND", OneOf: names}}})
 }
 
 // words are what may be said by place.

@@ -45,7 +45,13 @@ func TestShellsComplete(t *testing.T) {
 	if got := inBash("describe", "--dom"); !slices.Equal(got, []string{"--domain"}) {
 		t.Errorf("bash, weft describe --dom: %q", got)
 	}
-	if got := inBash("completion", ""); !slices.Equal(got, []string{"bash", "zsh", "fish"}) {
+	if got := inBash("describe", "--conf"); !slices.Equal(got, []string{"--configFile"}) {
+		t.Errorf("bash, weft describe --conf: %q", got)
+	}
+	if got := inBash("help", "des"); !slices.Equal(got, []string{"describe"}) {
+		t.Errorf("bash, weft help des: %q", got)
+	}
+	if got := inBash("completion", ""); !slices.Equal(got, []string{"bash", "zsh", "fish", "--configFile"}) {
 		t.Errorf("bash, weft completion: %q", got)
 	}
 	if got := words(t, "bash", "-c", `source "$1"; COMP_WORDS=(weft describe -o j); COMP_CWORD=3; _weft; echo "${COMPREPLY[@]}"`, "-", bash); !slices.Equal(got, []string{"json"}) {
@@ -61,11 +67,15 @@ func TestShellsComplete(t *testing.T) {
 	if got := inZsh("weft describe -", "3"); !strings.Contains(got, "--domain=[The domain of the mesh names.]") || !strings.Contains(got, "value:(table wide json yaml)") {
 		t.Errorf("zsh, weft describe -: %q", got)
 	}
+	if got := inZsh("weft help d", "3"); !strings.Contains(got, "1:COMMAND:(demo local ") {
+		t.Errorf("zsh, weft help d: %q", got)
+	}
 	inFish := func(line string) string {
 		return strings.Join(words(t, "fish", "--no-config", "-c", `source $argv[1]; complete -C "$argv[2]"`, fish, line), " ")
 	}
 	for line, want := range map[string]string{
 		"weft des": "describe show what", "weft describe --dom": "--domain", "weft describe -o j": "json", "weft completion z": "zsh",
+		"weft help des": "describe", "weft describe --conf": "--configFile",
 	} {
 		if got := inFish(line); !strings.HasPrefix(got, want) {
 			t.Errorf("fish, %s: %q; want %q", line, got, want)

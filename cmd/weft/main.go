@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,10 +13,12 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"text/tabwriter"
 
 	"github.com/weft-mesh/weft/internal/config"
+	"github.com/weft-mesh/weft/internal/console"
 )
 
 // version is set by the build (-ldflags -X main.version=…).
@@ -56,7 +59,7 @@ func commands() []command {
 		{"bugreport", "write one archive of all that helps to find a fault, without secrets", newBugreport},
 		{"uninstall", "remove everything of Weft from a cluster", newUninstall},
 		{"completion", "print what bash, zsh or fish need to complete commands and flags", func() runner { return &completionCommand{} }},
-		{"version", "print the version", func() runner { return &versionCommand{} }},
+		{"version", "print the version", func() runner { return &versionCommand{Output: console.FormatTable} }},
 	}
 }
 
@@ -75,9 +78,10 @@ var errUsage = errors.New("usage")
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdout)
+	out := &output{file: os.Stdout}
+	err := run(ctx, os.Args[1:], out)
 	stop()
-	if err == nil {
+	if err = cmp.Or(out.failed(), err); err == nil {
 		return
 	}
 	if errors.Is(err, errNo) {
@@ -88,6 +92,33 @@ func main() {
 		os.Exit(exitUsage)
 	}
 	os.Exit(exitFailed)
+}
+
+// output writes to a file and remembers that it could not: what was not read was
+// not answered, whatever the command makes of it. Several may write at once.
+type output struct {
+	file *os.File
+
+	mu  sync.Mutex // guards err
+	err error      // the first
+}
+
+// Write writes to the file.
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.file.Write(p)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.err = cmp.Or(o.err, err)
+	return n, err
+}
+
+// Fd is the file's, by which a terminal is known.
+func (o *output) Fd() uintptr { return o.file.Fd() }
+
+func (o *output) failed() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.err
 }
 
 // run finds the command, fills its configuration and runs it.
@@ -148,15 +179,20 @@ func usage(w io.Writer) {
 	for _, c := range commands() {
 		fmt.Fprintf(table, "  %s\t%s\n", c.name, c.does)
 	}
-	_ = table.Flush() // a failure to write help shows itself
+	_ = table.Flush() // that it could not be written is out's to remember
 	fmt.Fprint(w, "\n`weft COMMAND --help` lists a command's options.\n")
 }
 
 // versionCommand prints the version.
-type versionCommand struct{}
+type versionCommand struct {
+	Output string `short:"o" description:"How the answer is shown: table, wide, json or yaml." oneOf:"table wide json yaml"`
+}
 
 // Run prints the version.
-func (*versionCommand) Run(_ context.Context, out io.Writer) error {
+func (c *versionCommand) Run(_ context.Context, out io.Writer) error {
+	if done, err := console.New(out, c.Output).Structured(map[string]string{"version": version}); done {
+		return err
+	}
 	_, err := fmt.Fprintln(out, strings.TrimSpace("weft "+version))
 	return err
 }

@@ -12,4 +12,10 @@ func TestVersionIsPrintedEitherWay(t *testing.T) {
 			t.Errorf("weft %s: %q, %v", asked, &out, err)
 		}
 	}
+	for format, want := range map[string]string{"json": "{\n  \"version\": \"" + version + "\"\n}\n", "yaml": "version: " + version + "\n"} {
+		var out strings.Builder
+		if err := run(t.Context(), []string{"version", "-o", format}, &out); err != nil || out.String() != want {
+			t.Errorf("weft version -o %s: %q, %v", format, &out, err)
+		}
+	}
 }

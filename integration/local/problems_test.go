@@ -131,6 +131,17 @@ func TestAWrongCommandLineSaysWhatItTakes(t *testing.T) {
 	}
 }
 
+// Whoever cannot read the answer has none, whatever was asked.
+func TestWhatCannotBeWrittenIsAFailure(t *testing.T) {
+	p, _ := documented(t)
+	for _, typed := range []string{"weft help", "weft", "weft check --help", "weft completion bash", "weft version", "weft stat svc", "weft describe orders.shop", "weft diff --manifests=shop.yaml -f canary.yaml"} {
+		const want = "weft: write /dev/stdout: no space left on device\n1\n"
+		if got := p.run(typed + " >/dev/full; echo $?"); got != want {
+			t.Errorf("%s: %q; want %q", typed, got, want)
+		}
+	}
+}
+
 func TestAMeshThatCannotListenAnywhereEndsAndSaysWhy(t *testing.T) {
 	p := versions(t, "orders-v1=1", "orders-v2=1")
 	code, stdout, stderr := weftRun(t, "local", "--manifests", p.dir, "--addresses", p.prefix()+"0/24",

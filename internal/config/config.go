@@ -199,6 +199,11 @@ func (f Field) takes() string {
 	return "text"
 }
 
+// File is the flag that every configuration struct has beside its fields.
+func File() Field {
+	return Field{Name: "configFile", Type: reflect.TypeFor[string](), Description: "A YAML file with the same names; the environment and flags win over it."}
+}
+
 // Fields lists the flags of a configuration struct in the order of its fields.
 // The current values are the defaults.
 func Fields(target any) []Field {

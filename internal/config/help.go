@@ -13,7 +13,7 @@ func Help(w io.Writer, target any) {
 	for _, a := range Arguments(target) {
 		fmt.Fprintf(table, "  %s\t%s\n", a, a.Description)
 	}
-	for _, f := range Fields(target) {
+	for _, f := range append(Fields(target), File()) {
 		flag := "--" + f.Name
 		if f.Short != "" {
 			flag = "-" + f.Short + ", " + flag
@@ -23,7 +23,5 @@ func Help(w io.Writer, target any) {
 		}
 		fmt.Fprintf(table, "  %s\t%s (%s)\n", flag, f.Description, f.Variable())
 	}
-	fmt.Fprintf(table, "  --configFile\t%s (%sCONFIGFILE)\n", "A YAML file with the same names; the environment and flags win over it.", Prefix)
-	// A failure to write help shows itself.
-	_ = table.Flush()
+	_ = table.Flush() // whoever made w knows that it could not be written
 }
