@@ -81,7 +81,7 @@ func (w *Window) show(ctx context.Context, a *Asking, out io.Writer, watch bool,
 			return err
 		}
 		if len(rows) == 0 {
-			p.Printf("nobody called anybody within %s\n", w.Time)
+			p.Printf("there was no such call within %s\n", w.Time)
 			return nil
 		}
 		table := console.Table{Columns: measuredColumns("FROM", "SERVICE", "TO", "PROTOCOL"), Numbers: measuredNumbers}

@@ -191,6 +191,7 @@ func TestWhatIsNotThereIsSaid(t *testing.T) {
 		{"weft stat svc ordes.shop", "weft: nothing of kind svc is ordes.shop or in a namespace of that name; `weft stat svc` shows what there is\n"},
 		{"weft stat ts shop/ordes -o json", "weft: nothing of kind ts is shop/ordes or in a namespace of that name; `weft stat ts` shows what there is, `weft check` the TrafficSplits that take no effect\n"},
 		{"weft stat svc vault.shop --to ordes.shop | grep -c vault", "weft: --to=shop/ordes: no meshed Service and no live pod, nor its workload, service account or namespace, has this name\n1\n"},
+		{"weft edges --from lobby --to vault.shop", "there was no such call within 1m0s\n"}, // others may have called
 		{"weft edges --to bad/x/y; echo $?", "weft: --to=bad/x/y: takes a name with its namespace, such as shop/orders, or a namespace alone\n2\n"},
 		{"weft stat svc orders.shop.mesh -o json | grep -c namespace", "1\n"},
 		{"weft tap orders.shop --nope", "weft: --nope: there is no such flag; see `weft tap --help`\n"},
