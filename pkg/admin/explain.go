@@ -41,11 +41,13 @@ type explain struct {
 	answer func(upstream.Question) (upstream.Explanation, bool)
 }
 
+// anyHost is the field that a request must have.
+const anyHost = "host: any"
+
 // CheckCall tells what is wrong with method, path and header of a question for
 // /api/explain, beginning with the name and the value; nil where a proxy would
 // take such a request, or none of them is given.
 func CheckCall(query url.Values) error {
-	const host = "host: any"
 	method, path := http.MethodGet, "/"
 	if q := query["method"]; len(q) > 0 {
 		method = q[0]
@@ -53,10 +55,10 @@ func CheckCall(query url.Values) error {
 	if q := query["path"]; len(q) > 0 {
 		path = q[0]
 	}
-	if readable(method+" / HTTP/1.1", host) != nil {
+	if readable(method+" / HTTP/1.1", anyHost) != nil {
 		return fmt.Errorf("method=%s: takes a token (RFC 9110 §5.6.2) such as GET, but neither CONNECT nor TRACE", method)
 	}
-	err := readable(method+" "+path+" HTTP/1.1", host)
+	err := readable(method+" "+path+" HTTP/1.1", anyHost)
 	if err == nil && !strings.HasPrefix(path, "/") && path != "*" { // an absolute one would name another host
 		err = wire.ErrTarget
 	}
@@ -66,7 +68,7 @@ func CheckCall(query url.Values) error {
 	for _, h := range query["header"] {
 		lines := []string{"GET / HTTP/1.1", h}
 		if name, _, _ := strings.Cut(h, ":"); !strings.EqualFold(name, "host") {
-			lines = append(lines, host)
+			lines = append(lines, anyHost)
 		}
 		if err := readable(lines...); err != nil {
 			return fmt.Errorf("header=%s: takes a token, a colon and a value (RFC 9112 §5), such as 'accept: text/html': %w", h, err)

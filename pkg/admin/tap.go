@@ -2,6 +2,7 @@ package admin
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/weft-mesh/weft/pkg/nodeproxy/http1/wire"
 	"github.com/weft-mesh/weft/pkg/telemetry"
 )
 
@@ -93,8 +95,9 @@ func tap(of *telemetry.Tap) http.HandlerFunc {
 // request can have, beginning with the name and the value; nil where all is well.
 func CheckTap(query url.Values) error {
 	if method := query.Get("method"); method != "" {
-		if err := CheckCall(url.Values{"method": {method}}); err != nil {
-			return err
+		// One that is not proxied is refused, and told.
+		if err := readable(method+" / HTTP/1.1", anyHost); err != nil && !errors.Is(err, wire.ErrMethod) {
+			return fmt.Errorf("method=%s: takes a token (RFC 9110 §5.6.2), such as GET", method)
 		}
 	}
 	if path := query.Get("path"); path != "" && path != "*" && (path[0] != '/' || strings.ContainsAny(path, "? ")) {
