@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -194,6 +195,9 @@ func (c *checkCommand) wait(ctx context.Context, groups []group, k *clients, p *
 	ctx, cancel := context.WithTimeout(ctx, c.Wait)
 	defer cancel()
 	waiting := progress{out: p.Out}
+	if p.Format == console.FormatJSON || p.Format == console.FormatYAML {
+		waiting.out = os.Stderr
+	}
 	// What the wait ends with is checked, and told, once more.
 	_ = waiting.until(ctx, func(ctx context.Context) (string, error) {
 		_, first := failures(look(ctx, groups, k))

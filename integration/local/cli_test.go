@@ -194,6 +194,7 @@ func TestWhatIsNotThereIsSaid(t *testing.T) {
 		{"weft edges --from lobby --to vault.shop", "there was no such call within 1m0s\n"}, // others may have called
 		{"weft edges --to bad/x/y; echo $?", "weft: --to=bad/x/y: takes a name with its namespace, such as shop/orders, or a namespace alone\n2\n"},
 		{"weft stat svc orders.shop.mesh -o json | grep -c namespace", "1\n"},
+		{"weft check --wait=1s -o json 2>/dev/null | head -1", "[\n"},
 		{"weft tap orders.shop --nope", "weft: --nope: there is no such flag; see `weft tap --help`\n"},
 	} {
 		if got := p.run(e.typed); got != e.read {
