@@ -163,8 +163,10 @@ const measuredNumbers = 6
 // cells shows what was measured to a person.
 func (m *measured) cells(p *console.Printer, before ...string) []string {
 	success, latency := "-", func(float64) string { return "-" }
-	if m.Success != nil {
+	if m.P99Ms > 0 { // connections have no latency
 		latency = func(ms float64) string { return fmt.Sprintf("%.1f ms", ms) }
+	}
+	if m.Success != nil {
 		success = fmt.Sprintf("%.2f %%", 100**m.Success)
 		switch {
 		case *m.Success < 0.95:

@@ -42,6 +42,11 @@ func TestCountsOfAllProxiesAddUp(t *testing.T) {
 	if cells := none.cells(&console.Printer{}); cells[0] != "-" || cells[2] != "-" || cells[5] != "0" {
 		t.Errorf("without calls: %q", cells)
 	}
+	tcp.Success = 3
+	connections := grouped([]counted{tcp}, (&statCommand{Kind: "svc"}).key)[mesh.Name{Namespace: "shop", Name: "orders"}].measured()
+	if cells := connections.cells(&console.Printer{}); cells[0] != "100.00 %" || cells[2] != "-" || cells[4] != "-" {
+		t.Errorf("of connections alone: %q", cells)
+	}
 }
 
 func TestFromAndToNameWorkloadsPodsAccountsAndNamespaces(t *testing.T) {
