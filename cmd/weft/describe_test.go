@@ -31,13 +31,21 @@ func TestTheFlagSaysWhichMeshIsAsked(t *testing.T) {
 
 // What is no admin API is told so, with what to do.
 func TestWhatIsNoAdminAPIIsSaid(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }))
-	defer server.Close()
-	at := server.Listener.Addr().String()
-	err := run(t.Context(), []string{"describe", "orders.shop", "--admin", at}, io.Discard)
-	want := "the mesh at " + at + " could not be asked: what answers there is no admin API of Weft: invalid character 'o' looking for beginning of value; does weft local run, with this --admin.address?"
-	if err == nil || err.Error() != want {
-		t.Errorf("error %v; want %s", err, want)
+	for why, answer := range map[string]http.HandlerFunc{
+		": invalid character 'o' looking for beginning of value": func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") },
+		", but a port of the mesh: weft: nothing is ready": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Weft-Reason", "no-endpoints")
+			http.Error(w, "weft: nothing is ready", http.StatusServiceUnavailable)
+		},
+	} {
+		server := httptest.NewServer(answer)
+		defer server.Close()
+		at := server.Listener.Addr().String()
+		err := run(t.Context(), []string{"describe", "orders.shop", "--admin", at}, io.Discard)
+		want := "the mesh at " + at + " could not be asked: what answers there is no admin API of Weft" + why + "; does weft local run, with this --admin.address?"
+		if err == nil || err.Error() != want {
+			t.Errorf("error %v; want %s", err, want)
+		}
 	}
 }
 

@@ -235,5 +235,8 @@ func (p *Proxy) Stream(ctx context.Context, path string) (io.ReadCloser, error) 
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(response.Body, 4096))
+	if err == nil && response.Header.Get("Weft-Reason") != "" { // which the data plane refuses with, and nothing else
+		return nil, fmt.Errorf("what answers there is no admin API of Weft, but a port of the mesh: %s", strings.TrimSpace(string(text)))
+	}
 	return nil, cmp.Or(err, error(&HTTPError{Status: response.StatusCode, Text: strings.TrimSpace(string(text))}))
 }
