@@ -24,7 +24,7 @@ type bugreportCommand struct {
 	File       string        `short:"f" description:"The archive that is written; by default weft-bugreport-<time>.tar.gz here."`
 	Kubeconfig string        `description:"The kubeconfig file; by default KUBECONFIG, ~/.kube/config or the pod's own service account."`
 	Namespace  string        `description:"Weft's own namespace."`
-	Admin      string        `description:"The admin address of a weft local, such as 127.0.0.1:15000, to ask it and no cluster."`
+	Admin      string        `description:"The admin address of a weft local, such as 127.0.0.1:15000, to ask it and no cluster." excludes:"Kubeconfig"`
 	Timeout    time.Duration `description:"How long each proxy, or the API server, may take for each answer."`
 }
 
