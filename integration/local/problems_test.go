@@ -119,7 +119,7 @@ func TestAWrongCommandLineSaysWhatItTakes(t *testing.T) {
 	}{
 		{nil, 2, "--manifests"},
 		{[]string{"--manifests=.", "--addresses=nowhere"}, 2, "--addresses=nowhere: takes a range"},
-		{[]string{"--manifests=" + absent, "--addresses=127.250.1.0/24"}, 1, absent},
+		{[]string{"--manifests=" + absent, "--addresses=127.250.1.0/24"}, 2, absent},
 		{[]string{"--manifests=.", "--addresses=127.250.1.0/24", "--domain=a..b"}, 2, "--domain=a..b: takes a DNS name"},
 		{[]string{"--manifests=.", "--portOffset=70000"}, 2, "--portOffset takes a whole number from 0 to 65535"},
 	} {
