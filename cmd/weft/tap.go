@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"os"
 	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/weft-mesh/weft/internal/console"
@@ -67,11 +66,7 @@ func (c *tapCommand) check(query url.Values) error {
 	if c.Count < 0 {
 		return usageError("--count=%d: takes a number of requests, or 0 for no end", c.Count)
 	}
-	namespace, name, one := strings.Cut(c.From, "/")
-	if c.From != "" && (checkNamespaces("", namespace) != nil || one && checkDomains("", name) != nil) {
-		return usageError("--from=%s: takes namespace/name of a workload, pod or service account, or a namespace", c.From)
-	}
-	return nil
+	return checkNamed("from", c.From)
 }
 
 // watching is a tap that goes on.

@@ -6,14 +6,12 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/weft-mesh/weft/internal/console"
 	"github.com/weft-mesh/weft/pkg/mesh"
 	"github.com/weft-mesh/weft/pkg/reach"
 	"github.com/weft-mesh/weft/pkg/telemetry"
-	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // Window is the part of a configuration that says which calls are counted.
@@ -32,15 +30,6 @@ func (w *Window) check() error {
 		w.To = service.String()
 	}
 	return cmp.Or(checkNamed("from", w.From), checkNamed("to", w.To))
-}
-
-// checkNamed takes a namespace, a name with its namespace, or nothing.
-func checkNamed(flag, value string) error {
-	namespace, name, one := strings.Cut(value, "/")
-	if value == "" || len(validation.IsDNS1123Label(namespace)) == 0 && (!one || len(validation.IsDNS1123Subdomain(name)) == 0) {
-		return nil
-	}
-	return usageError("--%s=%s: takes a name with its namespace, such as shop/orders, or a namespace alone", flag, value)
 }
 
 // counted is a row of one proxy, with the length of its window.

@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/weft-mesh/weft/pkg/nodeproxy/limits"
@@ -34,6 +35,15 @@ func checkDomains(flag string, values ...string) error {
 		}
 	}
 	return nil
+}
+
+// checkNamed takes a namespace, a name with its namespace, or nothing.
+func checkNamed(flag, value string) error {
+	namespace, name, one := strings.Cut(value, "/")
+	if value == "" || len(validation.IsDNS1123Label(namespace)) == 0 && (!one || len(validation.IsDNS1123Subdomain(name)) == 0) {
+		return nil
+	}
+	return usageError("--%s=%s: takes a name with its namespace, such as shop/orders, or a namespace alone", flag, value)
 }
 
 // checkClusterDomain takes a domain, or nothing: then the Corefile says it.
